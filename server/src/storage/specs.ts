@@ -1,0 +1,108 @@
+import type { Jid } from "../xmpp/jid.ts";
+
+/**
+ * What a module can ask of a store. A driver offers the capabilities it can keep its word on; which driver answers
+ * is the operator's choice. Methods reject with a StorageError when the database cannot be reached or refuses.
+ */
+
+/** Values filed under an account (or the host itself), one each. Owners are taken by their bare JID. */
+export interface KeyValueStore<T> {
+  get(owner: Jid): Promise<T | undefined>;
+  set(owner: Jid, value: T): Promise<void>;
+  remove(owner: Jid): Promise<void>;
+}
+
+/** Items filed under an owner's bare JID and a key: roster items, private XML, block lists. */
+export interface MapStore<T> {
+  get(owner: Jid, key: string): Promise<T | undefined>;
+  /** In no particular order. */
+  list(owner: Jid): Promise<ReadonlyMap<string, T>>;
+  set(owner: Jid, key: string, value: T): Promise<void>;
+  /**
+   * Reads, decides and writes as one step that no other node can come between. `change` gets the present value and
+   * returns the one to keep, or undefined to remove it; it may be called again when another writer was faster, so it
+   * must do nothing else. Returns what was kept.
+   */
+  update(owner: Jid, key: string, change: (present: T | undefined) => T | undefined): Promise<T | undefined>;
+  remove(owner: Jid, key: string): Promise<void>;
+  clear(owner: Jid): Promise<void>;
+}
+
+/** The hash functions that SCRAM keys are kept for. */
+export const SCRAM_HASHES = ["sha-1", "sha-256"] as const;
+export type ScramHash = (typeof SCRAM_HASHES)[number];
+
+/** RFC 5802 3: what a server keeps instead of a password. */
+export interface ScramKeys {
+  readonly hash: ScramHash;
+  readonly salt: Uint8Array;
+  readonly iterations: number;
+  readonly storedKey: Uint8Array;
+  readonly serverKey: Uint8Array;
+}
+
+/** Who may log in, and how. LDAP implements `exists` and `verify` alone. */
+export interface AccountStore {
+  exists(account: Jid): Promise<boolean>;
+  /** Checks a plain password against a store that keeps no SCRAM keys. */
+  verify?(account: Jid, password: string): Promise<boolean>;
+  scram?(account: Jid, hash: ScramHash): Promise<ScramKeys | undefined>;
+  create?(account: Jid, keys: readonly ScramKeys[]): Promise<"created" | "exists">;
+  /** Replaces the keys of an account; "missing" when there is none. */
+  setKeys?(account: Jid, keys: readonly ScramKeys[]): Promise<"changed" | "missing">;
+  remove?(account: Jid): Promise<void>;
+  count?(domain: string): Promise<number>;
+  /** Local parts in order, those after `after` first; at most `limit`. */
+  list?(domain: string, after: string, limit: number): Promise<readonly string[]>;
+}
+
+export interface Capabilities {
+  keyValue: <T>(table: string, codec: Codec<T>) => KeyValueStore<T>;
+  map: <T>(table: string, codec: Codec<T>) => MapStore<T>;
+  accounts: () => AccountStore;
+}
+export type Capability = keyof Capabilities;
+
+/** One backend, opened once per named pool. It offers what it can; what it lacks is refused when the config is read. */
+export interface StorageDriver extends Partial<Capabilities> {
+  readonly name: string;
+  /** Makes or upgrades tables; safe to run on every node at once. */
+  migrate(): Promise<void>;
+  /** Whether a trivial request succeeds within two seconds; never rejects. */
+  healthy(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** The database could not be reached, was too slow, or refused: the caller's request may be tried again later. */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+}
+
+export interface Codec<T> {
+  encode(value: T): string;
+  decode(stored: string): T;
+}
+
+export function json<T>(): Codec<T> {
+  return { encode: (value) => JSON.stringify(value), decode: (stored) => JSON.parse(stored) as T };
+}
+
+/** What a module asks for; which driver answers is the operator's choice, not the module's. */
+export interface StoreSpec<S> {
+  readonly capability: Capability;
+  readonly table: string;
+  readonly open: (driver: StorageDriver) => S | undefined;
+}
+
+export function keyValue<T>(table: string, codec: Codec<T> = json()): StoreSpec<KeyValueStore<T>> {
+  return { capability: "keyValue", table, open: (driver) => driver.keyValue?.(table, codec) };
+}
+
+export function map<T>(table: string, codec: Codec<T> = json()): StoreSpec<MapStore<T>> {
+  return { capability: "map", table, open: (driver) => driver.map?.(table, codec) };
+}
+
+export type StoreSpecs = Readonly<Record<string, StoreSpec<unknown>>>;
+export type Stores<S extends StoreSpecs> = {
+  readonly [K in keyof S]: S[K] extends StoreSpec<infer Store> ? Store : never;
+};

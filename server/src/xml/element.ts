@@ -1,0 +1,100 @@
+export type Node = Element | string;
+export type Attrs = Readonly<Record<string, string>>;
+
+/**
+ * One XML element. Never changed once made: a change makes a new root over the same children.
+ * `attrs` has no prototype; a prefixed attribute keeps its prefix, and then the element also carries `xmlns:prefix`.
+ */
+export class Element {
+  readonly name: string;
+  readonly xmlns: string;
+  readonly attrs: Attrs;
+  readonly children: readonly Node[];
+  #inner: string | undefined;
+
+  constructor(name: string, xmlns: string, attrs: Attrs, children: readonly Node[]) {
+    this.name = name;
+    this.xmlns = xmlns;
+    this.attrs = attrs;
+    this.children = children;
+    this.#inner = undefined;
+  }
+
+  child(name: string, xmlns = this.xmlns): Element | undefined {
+    for (const node of this.children) {
+      if (typeof node !== "string" && node.name === name && node.xmlns === xmlns) return node;
+    }
+    return undefined;
+  }
+
+  /** The child elements, without the text between them. */
+  elements(): Element[] {
+    return this.children.filter((node) => typeof node !== "string");
+  }
+
+  text(): string {
+    return this.children.filter((node) => typeof node === "string").join("");
+  }
+
+  childText(name: string, xmlns = this.xmlns): string {
+    return this.child(name, xmlns)?.text() ?? "";
+  }
+
+  /** The same element under other attributes (`undefined` takes one away); children and their cached text are shared. */
+  with(changes: Readonly<Record<string, string | undefined>>): Element {
+    const attrs: Record<string, string> = Object.create(null);
+    for (const key in this.attrs) {
+      if (!(key in changes)) attrs[key] = this.attrs[key] as string;
+    }
+    for (const key in changes) {
+      const value = changes[key];
+      if (value !== undefined) attrs[key] = value;
+    }
+    const copy = new Element(this.name, this.xmlns, attrs, this.children);
+    copy.#inner = this.#inner;
+    return copy;
+  }
+
+  /** The same element over other children. */
+  withChildren(children: readonly Node[]): Element {
+    return new Element(this.name, this.xmlns, this.attrs, children);
+  }
+
+  innerXml(): string {
+    this.#inner ??= this.children
+      .map((node) => (typeof node === "string" ? escapeXml(node) : node.toXml(this.xmlns)))
+      .join("");
+    return this.#inner;
+  }
+
+  /** Serialised for a place where `scope` is the default namespace; the element declares its own where it differs. */
+  toXml(scope = ""): string {
+    let open = `<${this.name}`;
+    if (this.xmlns !== scope) open += ` xmlns='${escapeXml(this.xmlns)}'`;
+    for (const key in this.attrs) open += ` ${key}='${escapeXml(this.attrs[key] ?? "")}'`;
+    const inner = this.innerXml();
+    return inner === "" ? `${open}/>` : `${open}>${inner}</${this.name}>`;
+  }
+}
+
+/** Makes an element; empty strings among the children are left out. */
+export function element(name: string, xmlns: string, attrs: Attrs = {}, ...children: Node[]): Element {
+  return new Element(
+    name,
+    xmlns,
+    attrs,
+    children.filter((node) => node !== ""),
+  );
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  "'": "&apos;",
+  '"': "&quot;",
+};
+
+export function escapeXml(text: string): string {
+  return /[&<>'"]/.test(text) ? text.replace(/[&<>'"]/g, (char) => ESCAPES[char] ?? char) : text;
+}

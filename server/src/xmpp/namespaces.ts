@@ -1,0 +1,22 @@
+/** Every namespace the server speaks, by the name its specification is known under. */
+export const NS = {
+  client: "jabber:client",
+  server: "jabber:server",
+  stream: "http://etherx.jabber.org/streams",
+  streamErrors: "urn:ietf:params:xml:ns:xmpp-streams",
+  stanzaErrors: "urn:ietf:params:xml:ns:xmpp-stanzas",
+  tls: "urn:ietf:params:xml:ns:xmpp-tls",
+  sasl: "urn:ietf:params:xml:ns:xmpp-sasl",
+  bind: "urn:ietf:params:xml:ns:xmpp-bind",
+  session: "urn:ietf:params:xml:ns:xmpp-session",
+  framing: "urn:ietf:params:xml:ns:xmpp-framing",
+  roster: "jabber:iq:roster",
+  rosterVersioning: "urn:xmpp:features:rosterver",
+  preApproval: "urn:xmpp:features:pre-approval",
+  ping: "urn:xmpp:ping",
+  time: "urn:xmpp:time",
+  version: "jabber:iq:version",
+  discoInfo: "http://jabber.org/protocol/disco#info",
+  discoItems: "http://jabber.org/protocol/disco#items",
+  delay: "urn:xmpp:delay",
+} as const;
