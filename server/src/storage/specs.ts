@@ -1,4 +1,7 @@
 import type { Jid } from "../xmpp/jid.ts";
+import type { ScramHash, ScramKeys } from "../xmpp/sasl/scram-keys.ts";
+
+export { SCRAM_HASHES, type ScramHash, type ScramKeys } from "../xmpp/sasl/scram-keys.ts";
 
 /**
  * What a module can ask of a store. A driver offers the capabilities it can keep its word on; which driver answers
@@ -26,19 +29,6 @@ export interface MapStore<T> {
   update(owner: Jid, key: string, change: (present: T | undefined) => T | undefined): Promise<T | undefined>;
   remove(owner: Jid, key: string): Promise<void>;
   clear(owner: Jid): Promise<void>;
-}
-
-/** The hash functions that SCRAM keys are kept for. */
-export const SCRAM_HASHES = ["sha-1", "sha-256"] as const;
-export type ScramHash = (typeof SCRAM_HASHES)[number];
-
-/** RFC 5802 3: what a server keeps instead of a password. */
-export interface ScramKeys {
-  readonly hash: ScramHash;
-  readonly salt: Uint8Array;
-  readonly iterations: number;
-  readonly storedKey: Uint8Array;
-  readonly serverKey: Uint8Array;
 }
 
 /** Who may log in, and how. LDAP implements `exists` and `verify` alone. */

@@ -1,0 +1,92 @@
+import type { MaybePromise } from "../../util/maybe-promise.ts";
+import { parseJid } from "../jid.ts";
+import type { ScramHash, ScramKeys } from "./scram-keys.ts";
+
+/** RFC 6120 6.5. */
+export type SaslCondition =
+  | "aborted"
+  | "account-disabled"
+  | "credentials-expired"
+  | "encryption-required"
+  | "incorrect-encoding"
+  | "invalid-authzid"
+  | "invalid-mechanism"
+  | "malformed-request"
+  | "mechanism-too-weak"
+  | "not-authorized"
+  | "temporary-auth-failure";
+
+/** A refused login that the client is meant to read. */
+export class SaslError extends Error {
+  override readonly name = "SaslError";
+  readonly condition: SaslCondition;
+  readonly text: string;
+
+  constructor(condition: SaslCondition, text = "") {
+    super(text === "" ? condition : `${condition}: ${text}`);
+    this.condition = condition;
+    this.text = text;
+  }
+}
+
+/** What mechanisms ask about the accounts of a host, for one client. Each method may refuse with a SaslError. */
+export interface Credentials {
+  /** The keys of an account, by its prepared local part; undefined if there is no such account. */
+  scram(local: string, hash: ScramHash): MaybePromise<ScramKeys | undefined>;
+  /** Whether this is the account's password; takes as long for an account that does not exist. */
+  verify(local: string, password: string): MaybePromise<boolean>;
+  /** Told of every SCRAM proof, right or wrong, before the client is. */
+  proved(local: string, right: boolean): void;
+}
+
+/** What an exchange needs of the server that runs it. */
+export interface SaslContext {
+  /** The host that the stream is to. */
+  readonly domain: string;
+  readonly credentials: Credentials;
+  /** Known to all nodes and to no client: the salts of accounts that do not exist are made from it. */
+  readonly decoySecret: Uint8Array;
+  /** What the keys of most accounts are made with, which accounts that do not exist claim too. */
+  readonly iterations: number;
+  /** A new nonce each time: printable ASCII without a comma (RFC 5802 7). */
+  readonly nonce: () => string;
+}
+
+/** What the server answers to a message of the client; a refusal is thrown as a SaslError. */
+export type SaslStep =
+  | { readonly challenge: Uint8Array }
+  | { readonly success: { readonly local: string; readonly data?: Uint8Array } };
+
+/** One login on its way. */
+export interface SaslExchange {
+  step(response: Uint8Array): MaybePromise<SaslStep>;
+}
+
+export interface SaslMechanism {
+  readonly name: string;
+  /** The method of Credentials that it lives on. */
+  readonly needs: "scram" | "verify";
+  /** Whether it shows the password to whoever reads the stream, so that it is offered under TLS only. */
+  readonly plaintext: boolean;
+  start(context: SaslContext): SaslExchange;
+}
+
+/** RFC 6120 6.3.8: a client acts as itself, so its authorization identity is none, or its own bare JID. */
+export function checkAuthzid(authzid: string, local: string | undefined, domain: string): void {
+  if (authzid === "") return;
+  const jid = parseJid(authzid);
+  if (jid === undefined || !jid.isBare || jid.local !== local || jid.domain !== domain) {
+    throw new SaslError("invalid-authzid");
+  }
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The text of a client's message, which every mechanism here writes in UTF-8. */
+export function decodeText(message: Uint8Array): string {
+  try {
+    return strictUtf8.decode(message);
+  } catch {
+    throw new SaslError("malformed-request", "not UTF-8");
+  }
+}
