@@ -3,7 +3,7 @@ export type Attrs = Readonly<Record<string, string>>;
 
 /**
  * One XML element. Never changed once made: a change makes a new root over the same children.
- * `attrs` has no prototype; a prefixed attribute keeps its prefix, and then the element also carries `xmlns:prefix`.
+ * `attrs` inherits nothing; a prefixed attribute keeps its prefix, and then the element also carries `xmlns:prefix`.
  */
 export class Element {
   readonly name: string;
@@ -42,7 +42,7 @@ export class Element {
 
   /** The same element under other attributes (`undefined` takes one away); children and their cached text are shared. */
   with(changes: Readonly<Record<string, string | undefined>>): Element {
-    const attrs: Record<string, string> = Object.create(null);
+    const attrs = newAttrs();
     for (const key in this.attrs) {
       if (!(key in changes)) attrs[key] = this.attrs[key] as string;
     }
@@ -60,10 +60,13 @@ export class Element {
     return new Element(this.name, this.xmlns, this.attrs, children);
   }
 
+  /** The children serialised, for a place where this element's namespace is the default; made once. */
   innerXml(): string {
-    this.#inner ??= this.children
-      .map((node) => (typeof node === "string" ? escapeXml(node) : node.toXml(this.xmlns)))
-      .join("");
+    if (this.#inner === undefined) {
+      let inner = "";
+      for (const node of this.children) inner += typeof node === "string" ? escapeText(node) : node.toXml(this.xmlns);
+      this.#inner = inner;
+    }
     return this.#inner;
   }
 
@@ -71,7 +74,7 @@ export class Element {
   toXml(scope = ""): string {
     let open = `<${this.name}`;
     if (this.xmlns !== scope) open += ` xmlns='${escapeXml(this.xmlns)}'`;
-    for (const key in this.attrs) open += ` ${key}='${escapeXml(this.attrs[key] ?? "")}'`;
+    for (const key in this.attrs) open += ` ${key}='${escapeXml(this.attrs[key] as string)}'`;
     const inner = this.innerXml();
     return inner === "" ? `${open}/>` : `${open}>${inner}</${this.name}>`;
   }
@@ -87,14 +90,37 @@ export function element(name: string, xmlns: string, attrs: Attrs = {}, ...child
   );
 }
 
+// `Object.create(null)` makes a hash table, three times as dear as an object whose only ancestor is one.
+function Bare(): void {}
+Bare.prototype = Object.create(null);
+const BareAttrs = Bare as unknown as new () => Record<string, string>;
+
+/** An empty set of attributes: nothing is inherited, so that any name, `__proto__` too, is just a key. */
+export function newAttrs(): Record<string, string> {
+  return new BareAttrs();
+}
+
+// Line ends and tabs as references, else the reader turns them into something else (XML 1.0 2.11, 3.3.3).
 const ESCAPES: Readonly<Record<string, string>> = {
   "&": "&amp;",
   "<": "&lt;",
   ">": "&gt;",
   "'": "&apos;",
   '"': "&quot;",
+  "\t": "&#9;",
+  "\n": "&#10;",
+  "\r": "&#13;",
 };
 
+/** Escapes for an attribute value in either kind of quotes, and so for anywhere. */
 export function escapeXml(text: string): string {
-  return /[&<>'"]/.test(text) ? text.replace(/[&<>'"]/g, (char) => ESCAPES[char] ?? char) : text;
+  return /[&<>'"\t\n\r]/.test(text) ? text.replace(/[&<>'"\t\n\r]/g, escapeOne) : text;
+}
+
+function escapeText(text: string): string {
+  return /[&<>\r]/.test(text) ? text.replace(/[&<>\r]/g, escapeOne) : text;
+}
+
+function escapeOne(character: string): string {
+  return ESCAPES[character] as string;
 }
