@@ -49,13 +49,27 @@ export interface Cluster {
   nodes(): readonly string[];
   /** Called once, on one node of the cluster, for each session that a dead node left behind, after its removal. */
   onLost(run: (entry: SessionEntry) => void): void;
+  /**
+   * Called when this node's own lease has lapsed: it was paused or cut off, the others may by now treat its sessions as
+   * lost, and until `onRejoined` is called nothing can be claimed.
+   */
+  onFenced(run: () => void): void;
+  /** Called after this node is in again and the sessions it still holds are back in the registry. */
+  onRejoined(run: () => void): void;
+  /** Called for a session of this node that turned out to have been replaced elsewhere: it must end with a conflict. */
+  onDisplaced(run: (entry: SessionEntry) => void): void;
   /** Joins; rejects with a ClusterError naming what cannot be reached. */
   start(): Promise<void>;
   /** Whether this node can presently reach the others; never rejects. */
   healthy(): boolean;
   /** Leaves: the lease is given up at once. */
   stop(): Promise<void>;
+  /** What happened since the start, and what is held now, by name: plain numbers for the metrics. */
+  stats(): Readonly<Record<string, number>>;
 }
+
+/** Hears of what went wrong and was put right: an event, dotted and past tense, and its details. */
+export type ClusterLog = (event: string, details: Readonly<Record<string, unknown>>) => void;
 
 /** Another node, or what lies between, did not answer. */
 export class ClusterError extends Error {

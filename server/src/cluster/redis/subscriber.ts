@@ -1,0 +1,111 @@
+/**
+ * Listens to one node's channel and proves to itself that it does. A sharded subscriber whose Redis hangs stays connected and
+ * silent for ever, so this one publishes to its own channel, and when it has not heard itself for a while it is torn down
+ * and built anew.
+ */
+import type { Clock } from "../clock.ts";
+import type { ClusterLog } from "../cluster.ts";
+
+export interface SubscriberOptions {
+  readonly clock: Clock;
+  readonly log: ClusterLog;
+  /** Told apart from another process on the same channel by mistake. */
+  readonly boot: string;
+  /** Connects and subscribes; resolves with what closes it. */
+  readonly open: (heard: (text: string) => void) => Promise<() => void>;
+  readonly publish: (text: string) => Promise<unknown>;
+  readonly heard: (text: string) => void;
+  readonly beatEvery: number;
+  readonly beatWithin: number;
+}
+
+/** How many times `beatWithin` a connection may take to come about. */
+const OPEN_PATIENCE = 3;
+
+export class Subscriber {
+  readonly #options: SubscriberOptions;
+  readonly #beatText: string;
+  #generation = 0;
+  #close: (() => void) | undefined;
+  #callOff: (() => void) | undefined;
+  /** When silence began to count. */
+  #silentSince = 0;
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #openingSince: number | undefined;
+  #stopped = false;
+  /** How often it was built anew. */
+  resubscribes = 0;
+  beatsHeard = 0;
+
+  constructor(options: SubscriberOptions) {
+    this.#options = options;
+    this.#beatText = `B1 ${options.boot}`;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#reopen();
+    this.#tick();
+  }
+
+  /** Whether it has heard itself lately. */
+  fresh(): boolean {
+    return this.#options.clock.now() - this.#heardAt <= this.#options.beatWithin;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#generation++;
+    this.#callOff?.();
+    this.#close?.();
+    this.#close = undefined;
+  }
+
+  #tick(): void {
+    const { clock, log, publish, beatEvery, beatWithin } = this.#options;
+    // A beat that cannot be published is a beat not heard: that is noticed below.
+    publish(this.#beatText).catch(() => {});
+    const now = clock.now();
+    const patience = this.#openingSince === undefined ? beatWithin : beatWithin * OPEN_PATIENCE;
+    const since = this.#openingSince ?? this.#silentSince;
+    if (now - since > patience) {
+      this.resubscribes++;
+      log("cluster.subscriber.reopened", { silentFor: Math.round(now - since) });
+      this.#reopen();
+    }
+    this.#callOff = clock.after(beatEvery, () => this.#tick());
+  }
+
+  #reopen(): void {
+    const { clock, log, open, heard } = this.#options;
+    const generation = ++this.#generation;
+    this.#close?.();
+    this.#close = undefined;
+    this.#openingSince = clock.now();
+    open((text) => {
+      if (generation !== this.#generation) return;
+      if (text === this.#beatText) {
+        this.beatsHeard++;
+        this.#heardAt = clock.now();
+        this.#silentSince = this.#heardAt;
+      } else if (!text.startsWith("B1 ")) heard(text);
+    }).then(
+      (close) => {
+        if (generation !== this.#generation || this.#stopped) {
+          close();
+          return;
+        }
+        this.#close = close;
+        this.#openingSince = undefined;
+        this.#silentSince = clock.now();
+      },
+      (error: unknown) => {
+        if (generation !== this.#generation) return;
+        log("cluster.subscriber.failed", { error });
+        // Tried again after the same silence as any other.
+        this.#openingSince = undefined;
+        this.#silentSince = clock.now();
+      },
+    );
+  }
+}
