@@ -1,0 +1,132 @@
+import type { Jid } from "../../xmpp/jid.ts";
+import type { AccountStore, Codec, KeyValueStore, MapStore, ScramHash, ScramKeys, StorageDriver } from "../specs.ts";
+import { checkedKind, encodeBounded, MAX_VALUE_BYTES, positive, type ValueBounds } from "./bounds.ts";
+
+export interface MemoryOptions extends ValueBounds {}
+
+/** Keeps everything in this process, and nothing longer than it lives: for tests and for trying things out. */
+export function memoryDriver(options: MemoryOptions = {}): StorageDriver {
+  const limit = positive("max_value_bytes", options.maxValueBytes, MAX_VALUE_BYTES);
+  const accounts = new Map<string, Map<string, ReadonlyMap<ScramHash, ScramKeys>>>();
+  const values = new Map<string, Map<string, string>>();
+  const items = new Map<string, Map<string, Map<string, string>>>();
+  return {
+    name: "memory",
+    accounts: () => accountStore(accounts),
+    keyValue: (table, codec) => keyValueStore(made(values, checkedKind(table)), codec, table, limit),
+    map: (table, codec) => mapStore(made(items, checkedKind(table)), codec, table, limit),
+    migrate: async () => {},
+    healthy: async () => true,
+    close: async () => {},
+  };
+}
+
+function keyValueStore<T>(stored: Map<string, string>, codec: Codec<T>, kind: string, limit: number): KeyValueStore<T> {
+  return {
+    get: async (owner) => decoded(codec, stored.get(owner.bare)),
+    async set(owner, value) {
+      stored.set(owner.bare, encodeBounded(codec, value, kind, limit));
+    },
+    async remove(owner) {
+      stored.delete(owner.bare);
+    },
+  };
+}
+
+function mapStore<T>(
+  owners: Map<string, Map<string, string>>,
+  codec: Codec<T>,
+  kind: string,
+  limit: number,
+): MapStore<T> {
+  function put(owner: Jid, key: string, value: T): void {
+    const stored = encodeBounded(codec, value, kind, limit);
+    made(owners, owner.bare).set(key, stored);
+  }
+
+  function drop(owner: Jid, key: string): void {
+    const items = owners.get(owner.bare);
+    items?.delete(key);
+    if (items?.size === 0) owners.delete(owner.bare);
+  }
+
+  return {
+    get: async (owner, key) => decoded(codec, owners.get(owner.bare)?.get(key)),
+    list: async (owner) =>
+      new Map([...(owners.get(owner.bare) ?? [])].map(([key, stored]) => [key, codec.decode(stored)])),
+    set: async (owner, key, value) => put(owner, key, value),
+    async update(owner, key, change) {
+      const kept = change(decoded(codec, owners.get(owner.bare)?.get(key)));
+      if (kept === undefined) drop(owner, key);
+      else put(owner, key, kept);
+      return kept;
+    },
+    remove: async (owner, key) => drop(owner, key),
+    async clear(owner) {
+      owners.delete(owner.bare);
+    },
+  };
+}
+
+function accountStore(domains: Map<string, Map<string, ReadonlyMap<ScramHash, ScramKeys>>>): AccountStore {
+  return {
+    exists: async ({ local, domain }) => domains.get(domain)?.has(local) ?? false,
+    async scram({ local, domain }, hash) {
+      const keys = domains.get(domain)?.get(local)?.get(hash);
+      return keys && copied(keys);
+    },
+    async create({ local, domain }, keys) {
+      const accounts = made(domains, domain);
+      if (accounts.has(local)) return "exists";
+      accounts.set(local, byHash(keys));
+      return "created";
+    },
+    async setKeys({ local, domain }, keys) {
+      const accounts = domains.get(domain);
+      if (!accounts?.has(local)) return "missing";
+      accounts.set(local, byHash(keys));
+      return "changed";
+    },
+    async remove({ local, domain }) {
+      domains.get(domain)?.delete(local);
+    },
+    count: async (domain) => domains.get(domain)?.size ?? 0,
+    list: async (domain, after, limit) =>
+      [...(domains.get(domain)?.keys() ?? [])]
+        .filter((local) => byBytes(local, after) > 0)
+        .sort(byBytes)
+        .slice(0, limit),
+  };
+}
+
+/** The order the databases keep: by UTF-8 bytes, where JavaScript's own goes by UTF-16 units. */
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+function byHash(keys: readonly ScramKeys[]): ReadonlyMap<ScramHash, ScramKeys> {
+  return new Map(keys.map((each) => [each.hash, copied(each)]));
+}
+
+function copied({ hash, salt, iterations, storedKey, serverKey }: ScramKeys): ScramKeys {
+  return {
+    hash,
+    salt: new Uint8Array(salt),
+    iterations,
+    storedKey: new Uint8Array(storedKey),
+    serverKey: new Uint8Array(serverKey),
+  };
+}
+
+function decoded<T>(codec: Codec<T>, stored: string | undefined): T | undefined {
+  return stored === undefined ? undefined : codec.decode(stored);
+}
+
+function made<K, I, V>(maps: Map<K, Map<I, V>>, key: K): Map<I, V> {
+  let found = maps.get(key);
+  if (found === undefined) {
+    found = new Map();
+    maps.set(key, found);
+  }
+  return found;
+}

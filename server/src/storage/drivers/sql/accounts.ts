@@ -1,0 +1,99 @@
+import type { Jid } from "../../../xmpp/jid.ts";
+import type { AccountStore, ScramKeys } from "../../specs.ts";
+import { type Database, rows, type Steps } from "./database.ts";
+
+/** Accounts and their SCRAM keys in SQL tables. */
+export function accountStore({ build, locksRows, run, transact }: Database): AccountStore {
+  function* insertKeys({ domain, local }: Jid, keys: readonly ScramKeys[]): Steps<void> {
+    for (const { hash, salt, iterations, storedKey, serverKey } of keys) {
+      const row = { domain, local, hash, salt, iterations, stored_key: storedKey, server_key: serverKey };
+      yield* rows(build.insertInto("account_keys").values(row));
+    }
+  }
+
+  return {
+    async exists({ local, domain }) {
+      const found = await run(
+        build.selectFrom("accounts").select("local").where("domain", "=", domain).where("local", "=", local),
+      );
+      return found.length > 0;
+    },
+
+    async scram({ local, domain }, hash) {
+      const [found] = await run(
+        build
+          .selectFrom("account_keys")
+          .select(["salt", "iterations", "stored_key", "server_key"])
+          .where("domain", "=", domain)
+          .where("local", "=", local)
+          .where("hash", "=", hash),
+      );
+      if (found === undefined) return undefined;
+      return {
+        hash,
+        salt: new Uint8Array(found.salt),
+        iterations: found.iterations,
+        storedKey: new Uint8Array(found.stored_key),
+        serverKey: new Uint8Array(found.server_key),
+      };
+    },
+
+    create: (account, keys) =>
+      transact(function* () {
+        const { domain, local } = account;
+        const made = yield* rows(
+          build
+            .insertInto("accounts")
+            .values({ domain, local })
+            .onConflict((conflict) => conflict.doNothing())
+            .returning("local"),
+        );
+        if (made.length === 0) return "exists";
+        yield* insertKeys(account, keys);
+        return "created";
+      }),
+
+    setKeys: (account, keys) =>
+      transact(function* () {
+        const { domain, local } = account;
+        let present = build
+          .selectFrom("accounts")
+          .select("local")
+          .where("domain", "=", domain)
+          .where("local", "=", local);
+        if (locksRows) present = present.forUpdate();
+        if ((yield* rows(present)).length === 0) return "missing";
+        yield* rows(build.deleteFrom("account_keys").where("domain", "=", domain).where("local", "=", local));
+        yield* insertKeys(account, keys);
+        return "changed";
+      }),
+
+    async remove({ local, domain }) {
+      await run(build.deleteFrom("accounts").where("domain", "=", domain).where("local", "=", local));
+    },
+
+    async count(domain) {
+      const [found] = await run(
+        build
+          .selectFrom("accounts")
+          .select(({ fn }) => fn.countAll().as("accounts"))
+          .where("domain", "=", domain),
+      );
+      // PostgreSQL answers in 64 bits, which arrive as text.
+      return Number(found?.accounts);
+    },
+
+    async list(domain, after, limit) {
+      const found = await run(
+        build
+          .selectFrom("accounts")
+          .select("local")
+          .where("domain", "=", domain)
+          .where("local", ">", after)
+          .orderBy("local")
+          .limit(limit),
+      );
+      return found.map(({ local }) => local);
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import type { Compilable, CompiledQuery, Kysely } from "kysely";
+import type { ScramHash } from "../../specs.ts";
+
+/** The tables, alike in every SQL database. Texts are compared byte by byte. */
+export interface Tables {
+  accounts: { domain: string; local: string };
+  account_keys: {
+    domain: string;
+    local: string;
+    hash: ScramHash;
+    salt: Uint8Array;
+    iterations: number;
+    stored_key: Uint8Array;
+    server_key: Uint8Array;
+  };
+  key_values: { kind: string; owner: string; value: string };
+  map_items: { kind: string; owner: string; key: string; long_key: string | null; value: string };
+}
+
+/**
+ * The queries of one transaction, each yielded and answered by its rows: so the same text runs awaiting every answer,
+ * or in one go where the database is a library and a transaction left open would hold up the process itself.
+ */
+export type Steps<R> = Generator<CompiledQuery, R, readonly unknown[]>;
+
+/** A query as a step of a transaction, its rows typed. */
+export function* rows<T>(query: Compilable<T>): Steps<readonly T[]> {
+  return (yield query.compile()) as readonly T[];
+}
+
+/** What the shared stores need of a database. Rejects with a StorageError as the contract of the stores says. */
+export interface Database {
+  /** Builds queries in the database's dialect; it executes none. */
+  readonly build: Kysely<Tables>;
+  /** Whether a transaction must lock the row it reads, or is alone anyway. */
+  readonly locksRows: boolean;
+  run<T>(query: Compilable<T>): Promise<readonly T[]>;
+  /** Runs all steps or none; what the steps throw goes through as it is. */
+  transact<R>(steps: () => Steps<R>): Promise<R>;
+}

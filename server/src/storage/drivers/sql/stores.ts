@@ -1,0 +1,16 @@
+import type { Capabilities } from "../../specs.ts";
+import { checkedKind, MAX_VALUE_BYTES, positive, type ValueBounds } from "../bounds.ts";
+import { accountStore } from "./accounts.ts";
+import type { Database } from "./database.ts";
+import { keyValueStore } from "./key-value.ts";
+import { mapStore } from "./map.ts";
+
+/** What every SQL driver offers. */
+export function sqlStores(database: Database, bounds: ValueBounds): Capabilities {
+  const limit = positive("max_value_bytes", bounds.maxValueBytes, MAX_VALUE_BYTES);
+  return {
+    accounts: () => accountStore(database),
+    keyValue: (table, codec) => keyValueStore(database, checkedKind(table), codec, limit),
+    map: (table, codec) => mapStore(database, checkedKind(table), codec, limit),
+  };
+}

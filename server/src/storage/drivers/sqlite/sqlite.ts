@@ -1,0 +1,130 @@
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import {
+  type CompiledQuery,
+  DummyDriver,
+  Kysely,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from "kysely";
+import { type StorageDriver, StorageError } from "../../specs.ts";
+import { positive, type ValueBounds } from "../bounds.ts";
+import type { Database, Steps, Tables } from "../sql/database.ts";
+import { migrations, type Spelling } from "../sql/migrations.ts";
+import { sqlStores } from "../sql/stores.ts";
+
+export interface SqliteOptions extends ValueBounds {
+  /** A file, made with its folder when missing, or ":memory:". */
+  readonly path: string;
+  /** Milliseconds to wait for another process's write. The event loop waits along. Default 5000. */
+  readonly busyTimeout?: number | undefined;
+}
+
+const SPELLING: Spelling = { text: "text", bytes: "blob", tableOptions: "strict, without rowid", lock: "" };
+
+/** SQLite inside this process: a complete server needs no other service. Throws a StorageError if it cannot open. */
+export function sqliteDriver(options: SqliteOptions): StorageDriver {
+  const database = translating(options.path, () => open(options));
+  const statements = new Map<string, StatementSync>();
+
+  function execute(query: CompiledQuery): readonly unknown[] {
+    let statement = statements.get(query.sql);
+    if (statement === undefined) {
+      // The texts are those of the stores, a few dozen; only parameters differ.
+      statement = database.prepare(query.sql);
+      statements.set(query.sql, statement);
+    }
+    return statement.all(...(query.parameters as readonly SQLInputValue[]));
+  }
+
+  // A transaction begins and ends within one call: another instance in this process that met it half-way would block
+  // the very event loop it waits for.
+  function transact<R>(steps: () => Steps<R>): R {
+    translating(options.path, () => database.exec("begin immediate"));
+    try {
+      const running = steps();
+      let step = running.next();
+      while (!step.done) {
+        const query = step.value;
+        step = running.next(translating(options.path, () => execute(query)));
+      }
+      translating(options.path, () => database.exec("commit"));
+      return step.value;
+    } catch (error) {
+      // SQLite may have rolled back by itself, as it does when the disk is full.
+      if (database.isTransaction) database.exec("rollback");
+      throw error;
+    }
+  }
+
+  const stores: Database = {
+    build: new Kysely<Tables>({
+      dialect: {
+        createAdapter: () => new SqliteAdapter(),
+        createDriver: () => new DummyDriver(),
+        createIntrospector: (db) => new SqliteIntrospector(db),
+        createQueryCompiler: () => new SqliteQueryCompiler(),
+      },
+    }),
+    locksRows: false,
+    run: async <T>(query: { compile(): CompiledQuery<T> }) =>
+      translating(options.path, () => execute(query.compile()) as readonly T[]),
+    transact: async (steps) => transact(steps),
+  };
+
+  return {
+    name: "sqlite",
+    ...sqlStores(stores, options),
+    migrate: async () => transact(() => migrations(SPELLING)),
+    async healthy() {
+      try {
+        database.prepare("select 1").all();
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    async close() {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+function open({ path, busyTimeout }: SqliteOptions): DatabaseSync {
+  if (path !== ":memory:") {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    // SQLite gives its log and shared memory the mode of the file, which it would itself make readable by all.
+    closeSync(openSync(path, "a", 0o600));
+  }
+  const database = new DatabaseSync(path, { timeout: positive("busy_timeout", busyTimeout, 5000) });
+  database.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on");
+  return database;
+}
+
+/** SQLite's primary result codes that speak of the file, the disk or other writers, not of a mistake in a query. */
+const OUTSIDE = new Set([
+  3, // PERM
+  5, // BUSY
+  6, // LOCKED
+  8, // READONLY
+  10, // IOERR
+  11, // CORRUPT
+  13, // FULL
+  14, // CANTOPEN
+  15, // PROTOCOL
+  26, // NOTADB
+]);
+
+function translating<R>(path: string, run: () => R): R {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const { errcode, syscall } = error as Error & { errcode?: number; syscall?: string };
+    // An extended code carries the primary one in its low byte.
+    const outside = errcode === undefined ? syscall !== undefined : OUTSIDE.has(errcode & 0xff);
+    throw outside ? new StorageError(`sqlite at ${path}: ${error.message}`, { cause: error }) : error;
+  }
+}

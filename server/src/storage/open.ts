@@ -1,0 +1,28 @@
+import type { LdapOptions } from "./drivers/ldap/ldap.ts";
+import type { MemoryOptions } from "./drivers/memory.ts";
+import type { PostgresOptions } from "./drivers/postgres/postgres.ts";
+import type { SqliteOptions } from "./drivers/sqlite/sqlite.ts";
+import type { StorageDriver } from "./specs.ts";
+
+export type DriverOptions =
+  | ({ readonly driver: "memory" } & MemoryOptions)
+  | ({ readonly driver: "sqlite" } & SqliteOptions)
+  | ({ readonly driver: "postgres" } & PostgresOptions)
+  | ({ readonly driver: "ldap" } & LdapOptions);
+
+/**
+ * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL and LDAP are first
+ * contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
+ */
+export async function openDriver(options: DriverOptions): Promise<StorageDriver> {
+  switch (options.driver) {
+    case "memory":
+      return (await import("./drivers/memory.ts")).memoryDriver(options);
+    case "sqlite":
+      return (await import("./drivers/sqlite/sqlite.ts")).sqliteDriver(options);
+    case "postgres":
+      return (await import("./drivers/postgres/postgres.ts")).postgresDriver(options);
+    case "ldap":
+      return (await import("./drivers/ldap/ldap.ts")).ldapDriver(options);
+  }
+}

@@ -1,0 +1,9 @@
+import { accountsSuite } from "../conformance/storage/accounts.ts";
+import { keyValueSuite } from "../conformance/storage/key-value.ts";
+import { mapSuite } from "../conformance/storage/map.ts";
+import { migrated } from "../conformance/storage/suite.ts";
+
+const open = (bounds = {}) => migrated({ driver: "memory", ...bounds });
+accountsSuite("memory", open);
+keyValueSuite("memory", open);
+mapSuite("memory", open);

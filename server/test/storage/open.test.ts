@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type DriverOptions, openDriver } from "../../src/storage/open.ts";
+
+const postgres = { driver: "postgres", host: "localhost", database: "d", username: "u", password: "p" } as const;
+const ldap = { driver: "ldap", url: "ldap://localhost", bindDn: "cn=s", bindPassword: "p", base: "dc=x" } as const;
+
+test("opens each driver by its name, before its database can be reached", async () => {
+  const capabilities = ["accounts", "keyValue", "map"] as const;
+  const offers: Record<string, string[]> = {};
+  for (const options of [{ driver: "memory" }, { driver: "sqlite", path: ":memory:" }, postgres, ldap] as const) {
+    const driver = await openDriver(options);
+    offers[driver.name] = capabilities.filter((capability) => driver[capability] !== undefined);
+    await driver.close();
+  }
+  assert.deepEqual(offers, {
+    memory: ["accounts", "keyValue", "map"],
+    sqlite: ["accounts", "keyValue", "map"],
+    postgres: ["accounts", "keyValue", "map"],
+    ldap: ["accounts"],
+  });
+});
+
+const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
+  ["a bound that is no positive number", { driver: "memory", maxValueBytes: 0 }, /max_value_bytes .* not 0/],
+  ["half a millisecond", { driver: "sqlite", path: ":memory:", busyTimeout: 0.5 }, /busy_timeout .* not 0.5/],
+  ["no connections", { ...postgres, max: 0 }, /max .* not 0/],
+  ["a queue of less than nothing", { ...postgres, queue: -1 }, /queue .* not -1/],
+  ["an address that is no LDAP", { ...ldap, url: "http://localhost" }, /"http:\/\/localhost" is no ldap/],
+  ["an LDAP address with a path", { ...ldap, url: "ldap://localhost/dc=x" }, /is no ldap/],
+  ["a search without a password", { ...ldap, bindPassword: "" }, /needs a bind password/],
+  ["a filter that asks for nobody", { ...ldap, filter: "(uid=%%u)" }, /asks for no %u/],
+  ["a filter that ends early", { ...ldap, filter: "(&(uid=%u)" }, /open end/],
+];
+for (const [what, options, words] of WRONG) {
+  test(`refuses ${what}`, () => assert.rejects(openDriver(options), words));
+}

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { after, describe, test } from "node:test";
+import { openDriver } from "../../src/storage/open.ts";
+import { json, StorageError } from "../../src/storage/specs.ts";
+import { accountsSuite } from "../conformance/storage/accounts.ts";
+import { keyValueSuite } from "../conformance/storage/key-value.ts";
+import { mapSuite } from "../conformance/storage/map.ts";
+import { failure, freshAccount, migrated } from "../conformance/storage/suite.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "meerkat-sqlite-"));
+after(() => rmSync(folder, { recursive: true }));
+const sqlite = (path: string, rest = {}) => ({ driver: "sqlite" as const, path, ...rest });
+
+const open = (bounds = {}) => migrated(sqlite(join(folder, "suite.sqlite"), bounds));
+accountsSuite("sqlite", open);
+keyValueSuite("sqlite", open);
+mapSuite("sqlite", open);
+mapSuite("sqlite in memory", (bounds = {}) => migrated(sqlite(":memory:", bounds)), { runs: 10 });
+
+describe("sqlite", () => {
+  test("makes its folder and a file for its owner's eyes only, its log included", async () => {
+    const path = join(folder, "new/folder/meerkat.sqlite");
+    const driver = await migrated(sqlite(path));
+    for (const each of [path, `${path}-wal`, `${path}-shm`]) assert.equal(statSync(each).mode & 0o777, 0o600, each);
+    assert.equal(statSync(join(folder, "new")).mode & 0o777, 0o700);
+    await driver.close();
+  });
+
+  test("keeps what it was given when opened again", async () => {
+    const path = join(folder, "again.sqlite");
+    const alice = freshAccount();
+    const first = await migrated(sqlite(path));
+    await first.keyValue?.("notes", json<string>()).set(alice, "still here");
+    await first.close();
+    await first.close();
+    const second = await migrated(sqlite(path));
+    assert.equal(await second.keyValue?.("notes", json<string>()).get(alice), "still here");
+    await second.close();
+  });
+
+  test("loses no update of two instances at one file in one process", async () => {
+    const path = join(folder, "two.sqlite");
+    const drivers = await Promise.all([migrated(sqlite(path)), migrated(sqlite(path))]);
+    const alice = freshAccount();
+    const stores = drivers.map((driver) => driver.map?.("items", json<number>()));
+    await Promise.all(
+      Array.from({ length: 100 }, (_, index) => stores[index % 2]?.update(alice, "n", (present = 0) => present + 1)),
+    );
+    assert.equal(await stores[0]?.get(alice, "n"), 100);
+    for (const driver of drivers) await driver.close();
+  });
+
+  test("waits for another writer no longer than its busy time-out, then works again", async () => {
+    const path = join(folder, "busy.sqlite");
+    const driver = await migrated(sqlite(path, { busyTimeout: 20 }));
+    const items = driver.map?.("items", json<number>());
+    const alice = freshAccount();
+    const other = new DatabaseSync(path);
+    other.exec("begin immediate");
+    for (const attempt of [items?.set(alice, "a", 1), items?.update(alice, "a", () => 1)]) {
+      const error = await failure(attempt ?? Promise.resolve());
+      assert.ok(error instanceof StorageError);
+      assert.match(error.message, /busy\.sqlite: database is locked/);
+    }
+    assert.equal(await items?.get(alice, "a"), undefined);
+    other.exec("commit");
+    other.close();
+    await items?.set(alice, "a", 2);
+    assert.equal(await items?.get(alice, "a"), 2);
+    await driver.close();
+  });
+
+  test("refuses a database that a newer server has changed", async () => {
+    const path = join(folder, "newer.sqlite");
+    const driver = await migrated(sqlite(path));
+    await driver.migrate();
+    const other = new DatabaseSync(path);
+    other.exec("insert into schema_migrations values (999, 'from the future', '')");
+    other.close();
+    const error = await failure(driver.migrate());
+    assert.ok(error instanceof Error && !(error instanceof StorageError));
+    assert.match(error.message, /at migration 999.*run the newer server/);
+    await driver.close();
+  });
+
+  test("says which file it cannot open", async () => {
+    writeFileSync(join(folder, "plain"), "a plain file");
+    const folderless = await failure(openDriver(sqlite(join(folder, "plain/meerkat.sqlite"))));
+    assert.ok(folderless instanceof StorageError);
+    assert.match(folderless.message, /sqlite at .*plain\/meerkat\.sqlite/);
+    const noDatabase = await failure(openDriver(sqlite(join(folder, "plain"))));
+    assert.ok(noDatabase instanceof StorageError);
+    assert.match(noDatabase.message, /file is not a database/);
+  });
+
+  test("is not healthy once closed", async () => {
+    const driver = await migrated(sqlite(":memory:"));
+    await driver.close();
+    assert.equal(await driver.healthy(), false);
+  });
+});
