@@ -1,0 +1,60 @@
+# The one entrance. Each target is a script of scripts/, and `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench fuzz compose-config
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## bring the whole datacenter up; also after a change
+	@scripts/up
+
+down: ## stop it and keep its data; VOLUMES=1 forgets data, secrets and certificates
+	@VOLUMES="$(VOLUMES)" scripts/down
+
+status: ## one table: service, state, health, address
+	@scripts/status
+
+logs: ## follow the logs, of all or of one service: make logs S=haproxy
+	@. scripts/lib.sh && load_env && dc logs --tail 100 --follow $(S)
+
+restart: ## restart one service: make restart S=haproxy
+	@. scripts/lib.sh && load_env && dc restart $${S:?name a service}
+
+smoke: ## two demo accounts talk through HAProxy, by TCP and WebSocket
+	@scripts/smoke
+
+scale: ## run N Meerkat nodes: make scale N=3
+	@scripts/scale "$(N)"
+
+ctl: ## the admin command on a node: make ctl CMD="account list"
+	@. scripts/lib.sh && load_env && dc exec -T meerkat meerkatctl $(CMD)
+
+doctor: ## what on this machine would be in the way
+	@scripts/doctor
+
+bootstrap: ## install what is missing and start the Docker engine
+	@scripts/bootstrap
+
+check: ## lint, types, unit tests and configuration, in under 30 s
+	@scripts/check
+
+test: ## check, conformance, then the datacenter and its end-to-end tests
+	@scripts/test-all
+
+e2e: ## end-to-end tests against the running datacenter
+	@scripts/e2e
+
+conformance: ## storage and cluster capabilities over every driver
+	@scripts/conformance
+
+bench: ## micro-benchmarks of the server
+	@scripts/bootstrap && . scripts/lib.sh && for file in server/bench/*.ts; do echo "$$file"; node "$$file" || exit 1; done
+
+fuzz: ## fuzzers of the server; FUZZ_SECONDS bounds each
+	@scripts/bootstrap && . scripts/lib.sh && for file in server/fuzz/*.ts; do echo "$$file"; node "$$file" || exit 1; done
+
+compose-config: ## the merged compose file, as compose sees it
+	@. scripts/lib.sh && load_env && dc config
+
+SHELL := bash
+export S
