@@ -1,0 +1,296 @@
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import type { MaybePromise } from "../../../src/util/maybe-promise.ts";
+import type { Credentials, SaslContext, SaslMechanism } from "../../../src/xmpp/sasl/mechanism.ts";
+import { SaslNegotiation, type SaslReply } from "../../../src/xmpp/sasl/negotiation.ts";
+import { scramSha1, scramSha256 } from "../../../src/xmpp/sasl/scram.ts";
+import { deriveKeys, SCRAM_HASHES, type ScramHash, type ScramKeys } from "../../../src/xmpp/sasl/scram-keys.ts";
+import { ScramClient } from "./scram-client.ts";
+
+const MECHANISMS: Readonly<Record<ScramHash, SaslMechanism>> = { "sha-1": scramSha1, "sha-256": scramSha256 };
+const PENCIL = {
+  "sha-1": await deriveKeys("pencil", "sha-1", 4096, Buffer.from("QSXCR+Q6sek8bf92", "base64")),
+  "sha-256": await deriveKeys("pencil", "sha-256", 4096, Buffer.from("W22ZaJ0SNY7soEsUEjb6gQ==", "base64")),
+};
+
+/** One account and the proofs that were seen for it. */
+function accountOf(name: string, keysOf: (hash: ScramHash) => MaybePromise<ScramKeys | undefined>) {
+  const proofs: boolean[] = [];
+  const credentials: Credentials = {
+    scram: (local, hash) => (local === name ? keysOf(hash) : undefined),
+    verify: () => false,
+    proved: (_, right) => void proofs.push(right),
+  };
+  return { credentials, proofs };
+}
+
+function negotiation(credentials: Credentials, nonce = "3rfcNHYJY1ZVvWVs7j"): SaslNegotiation {
+  const context: SaslContext = {
+    domain: "example.org",
+    credentials,
+    decoySecret: Buffer.from("not to be guessed"),
+    iterations: 4096,
+    nonce: () => nonce,
+  };
+  return new SaslNegotiation([scramSha256, scramSha1], context);
+}
+
+const user = () => accountOf("user", (hash) => PENCIL[hash]);
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+const text = (encoded: string) => Buffer.from(encoded, "base64").toString();
+
+async function challengeOf(reply: MaybePromise<SaslReply>): Promise<string> {
+  const settled = await reply;
+  assert.ok("challenge" in settled, JSON.stringify(settled));
+  return text(settled.challenge);
+}
+
+async function login(server: SaslNegotiation, hash: ScramHash, client: ScramClient, lies = {}): Promise<SaslReply> {
+  const challenge = await challengeOf(server.begin(MECHANISMS[hash].name, base64(client.first)));
+  return server.respond(base64(client.final(challenge, lies)));
+}
+
+describe("SCRAM", () => {
+  test("says word for word what RFC 5802 5 says", async () => {
+    const server = negotiation(user().credentials);
+    assert.equal(
+      await challengeOf(server.begin("SCRAM-SHA-1", base64("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL"))),
+      "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096",
+    );
+    const final = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+    assert.deepEqual(await server.respond(base64(final)), {
+      success: { local: "user", data: base64("v=rmF9pqV8S7suAoZWja4dJRkFsKQ=") },
+    });
+  });
+
+  test("says word for word what RFC 7677 3 says", async () => {
+    const server = negotiation(user().credentials, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
+    assert.equal(
+      await challengeOf(server.begin("SCRAM-SHA-256", base64("n,,n=user,r=rOprNGfwEbeRWgbNEkqO"))),
+      "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+    );
+    const final =
+      "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    assert.deepEqual(await server.respond(base64(final)), {
+      success: { local: "user", data: base64("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=") },
+    });
+  });
+
+  test("lets in whoever has the password and nobody else, and proves that the server knows it too", async () => {
+    const name = fc.stringMatching(/^[a-z0-9=,._-]{1,12}$/);
+    const password = fc.string({
+      unit: fc.constantFrom(..."abcDEF0123 ,=\\!\u00e9\u03c0\u{1f600}"),
+      minLength: 1,
+      maxLength: 20,
+    });
+    await fc.assert(
+      fc.asyncProperty(name, password, password, fc.constantFrom(...SCRAM_HASHES), async (local, own, guess, hash) => {
+        const keys = await deriveKeys(own, hash, 2);
+        const { credentials, proofs } = accountOf(local, () => keys);
+        const client = new ScramClient(hash, local, own);
+        const reply = await login(negotiation(credentials), hash, client);
+        assert.ok("success" in reply && client.trusts(text(reply.success.data)), JSON.stringify(reply));
+        assert.equal(reply.success.local, local);
+        const guessed = await login(negotiation(credentials), hash, new ScramClient(hash, local, guess));
+        assert.equal("success" in guessed, guess === own);
+        assert.deepEqual(proofs, [true, guess === own]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("takes a name as it is typed, and gives it as it is prepared", async () => {
+    const reply = await login(negotiation(user().credentials), "sha-1", new ScramClient("sha-1", "USER", "pencil"));
+    assert.ok("success" in reply && reply.success.local === "user");
+  });
+
+  test("lets a client act as itself, and as nobody else", async () => {
+    for (const gs2 of ["n,a=user@example.org,", "y,a=User@EXAMPLE.org,", "y,,"]) {
+      const reply = await login(
+        negotiation(user().credentials),
+        "sha-1",
+        new ScramClient("sha-1", "user", "pencil", { gs2 }),
+      );
+      assert.ok("success" in reply, gs2);
+    }
+    for (const authzid of [
+      "admin@example.org",
+      "user@example.com",
+      "user",
+      "user@example.org/phone",
+      "example.org",
+      "/",
+    ]) {
+      const server = negotiation(user().credentials);
+      const reply = await server.begin("SCRAM-SHA-1", base64(`n,a=${authzid},n=user,r=abc`));
+      assert.deepEqual(reply, { failure: "invalid-authzid", text: "" }, authzid);
+    }
+  });
+
+  test("answers an account that does not exist as one whose password is wrong, and the same each time", async () => {
+    const { credentials, proofs } = user();
+    const salts = [];
+    for (const name of ["user", "nobody", "nobody", "somebody", '"none"']) {
+      const server = negotiation(credentials);
+      const client = new ScramClient("sha-256", name, "wrong");
+      const challenge = await challengeOf(server.begin("SCRAM-SHA-256", base64(client.first)));
+      const [, salt = ""] = /^r=[^,]+,s=([^,]+),i=4096$/.exec(challenge) ?? [];
+      assert.equal(Buffer.from(salt, "base64").length, 16);
+      salts.push(salt);
+      assert.deepEqual(await server.respond(base64(client.final(challenge))), { failure: "not-authorized", text: "" });
+    }
+    assert.equal(salts[1], salts[2]);
+    assert.equal(new Set(salts).size, 4);
+    assert.deepEqual(proofs, [false, false, false, false]);
+  });
+
+  test("refuses a first message that is not one", async () => {
+    const messages = [
+      "",
+      "n,,",
+      "n,n=user,r=abc",
+      "x,,n=user,r=abc",
+      "N,,n=user,r=abc",
+      "p=tls-exporter,,n=user,r=abc",
+      "n,a=,n=user,r=abc",
+      "n,,m=x,n=user,r=abc",
+      "n,,n=user,r=abc,m=x",
+      "n,,n=us=er,r=abc",
+      "n,,n=us=2cer,r=abc",
+      "n,,r=abc,n=user",
+      "n,,n=user",
+      "n,,n=user,r=",
+      "n,,n=user,r=\u00e9",
+      "n,,n=user,r=a b",
+    ];
+    for (const message of messages) {
+      const reply = await negotiation(user().credentials).begin("SCRAM-SHA-1", base64(message) || "=");
+      assert.ok("failure" in reply && reply.failure === "malformed-request", message);
+    }
+    const notUtf8 = Buffer.from("n,,n=us\xffer,r=abc", "latin1").toString("base64");
+    const reply = await negotiation(user().credentials).begin("SCRAM-SHA-1", notUtf8);
+    assert.ok("failure" in reply && reply.failure === "malformed-request");
+  });
+
+  test("lets extensions that it does not know pass, and signs them", async () => {
+    const server = negotiation(user().credentials);
+    const first = await challengeOf(server.begin("SCRAM-SHA-1", base64("n,,n=user,r=abc,x=1")));
+    assert.match(first, /^r=abc3rfc/);
+  });
+
+  test("refuses a proof for another nonce or channel binding, in part, or of another length", async () => {
+    const client = new ScramClient("sha-1", "user", "pencil");
+    for (const lies of [{ binding: base64("y,,") }, { nonce: "fyko+d2lbbFgONRv9qkxdawL" }, { nonce: "" }]) {
+      const { credentials, proofs } = user();
+      const reply = await login(negotiation(credentials), "sha-1", client, lies);
+      assert.ok("failure" in reply && reply.failure === "not-authorized", JSON.stringify(lies));
+      assert.deepEqual(proofs, []);
+    }
+    for (const damage of [
+      (final: string) => final.replace(/,p=.*/, ""),
+      (final: string) => final.replace(/,p=.*/, ",p="),
+      (final: string) => final.replace(/,p=.*/, ",p=AAAA"),
+      (final: string) => final.replace(/,p=/, ",m=1,p="),
+      (final: string) => final.replace(/=$/, ""),
+      (final: string) => `${final},x=1`,
+      (final: string) => final.slice(final.indexOf(",") + 1),
+      () => "",
+    ]) {
+      const server = negotiation(user().credentials);
+      const challenge = await challengeOf(server.begin("SCRAM-SHA-1", base64(client.first)));
+      const reply = await server.respond(base64(damage(client.final(challenge))) || "=");
+      assert.ok("failure" in reply && reply.failure === "malformed-request", damage.toString());
+    }
+  });
+
+  test("takes no second proof, so that one challenge is one guess", async () => {
+    const server = negotiation(user().credentials);
+    const client = new ScramClient("sha-1", "user", "pencil");
+    const challenge = await challengeOf(server.begin("SCRAM-SHA-1", base64(client.first)));
+    const wrong = new ScramClient("sha-1", "user", "wrong").final(challenge);
+    assert.deepEqual(await server.respond(base64(wrong)), { failure: "not-authorized", text: "" });
+    const late = await server.respond(base64(client.final(challenge)));
+    assert.ok("failure" in late && late.failure === "malformed-request");
+  });
+
+  test("never throws, whatever a client sends", async () => {
+    const piece = fc.constantFrom(
+      "n",
+      "y",
+      "p=",
+      ",",
+      "a=",
+      "n=user",
+      "r=",
+      "abc",
+      "m=",
+      "=2C",
+      "=",
+      "c=biws",
+      "p=AAAA",
+      "\0",
+      "\u00e9",
+    );
+    const message = fc.array(piece, { maxLength: 10 }).map((pieces) => pieces.join(""));
+    await fc.assert(
+      fc.asyncProperty(message, message, async (first, second) => {
+        const server = negotiation(user().credentials);
+        assert.ok(await server.begin("SCRAM-SHA-256", base64(first)));
+        const reply = await server.respond(base64(second));
+        assert.ok(!("success" in reply));
+      }),
+    );
+  });
+
+  test("answers at once where nothing waits", () => {
+    const reply = negotiation(user().credentials).begin("SCRAM-SHA-1", base64("n,,n=user,r=abc"));
+    assert.ok(!(reply instanceof Promise) && "challenge" in reply);
+  });
+});
+
+describe("SCRAM clients of others", () => {
+  const require = createRequire(import.meta.url);
+
+  interface XmppJsMechanism {
+    response(credentials: object): string | Promise<string>;
+    challenge(text: string): unknown;
+  }
+
+  test("log in: the one of @xmpp/client (SCRAM-SHA-1)", async () => {
+    const Mechanism = require("sasl-scram-sha-1") as new () => XmppJsMechanism;
+    for (const [password, outcome] of [
+      ["pencil", "success"],
+      ["pen", "failure"],
+    ] as const) {
+      const server = negotiation(user().credentials);
+      const client = new Mechanism();
+      const credentials = { username: "user", password };
+      client.challenge(await challengeOf(server.begin("SCRAM-SHA-1", base64(await client.response(credentials)))));
+      assert.ok(outcome in (await server.respond(base64(await client.response(credentials)))));
+    }
+  });
+
+  interface StanzaMechanism {
+    createResponse(credentials: object): Buffer;
+    processChallenge(message: Buffer): void;
+    processSuccess(message: Buffer): void;
+    finalize(): { readonly authenticated: boolean; readonly mutuallyAuthenticated: boolean };
+  }
+
+  for (const hash of SCRAM_HASHES) {
+    test(`log in, and trust the server: stanza's ${MECHANISMS[hash].name}`, async () => {
+      const { SCRAM } = require("stanza/lib/sasl") as { SCRAM: new (name: string) => StanzaMechanism };
+      const server = negotiation(user().credentials);
+      const client = new SCRAM(MECHANISMS[hash].name);
+      const credentials = { username: "user", password: "pencil", authzid: "user@example.org" };
+      const first = client.createResponse(credentials).toString("base64");
+      client.processChallenge(Buffer.from(await challengeOf(server.begin(MECHANISMS[hash].name, first))));
+      const reply = await server.respond(client.createResponse(credentials).toString("base64"));
+      assert.ok("success" in reply, JSON.stringify(reply));
+      client.processSuccess(Buffer.from(reply.success.data, "base64"));
+      assert.deepEqual(client.finalize(), { authenticated: true, mutuallyAuthenticated: true });
+    });
+  }
+});
