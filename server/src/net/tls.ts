@@ -1,0 +1,231 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { createSecureContext, type SecureContext, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { generate } from "selfsigned";
+import { TransportError } from "./errors.ts";
+import type { Timers } from "./timers.ts";
+import type { TlsFacts } from "./transport.ts";
+
+/** RFC 9325: forward secrecy and authenticated encryption only. */
+const CIPHERS = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "ECDHE+AESGCM",
+  "ECDHE+CHACHA20",
+].join(":");
+
+export interface CertificateFiles {
+  /** PEM: the certificate, and what chains it to its root. */
+  readonly certificate: string;
+  /** PEM, without a password. */
+  readonly key: string;
+  /** The names it is shown for; without them, those in the certificate. */
+  readonly domains?: readonly string[] | undefined;
+}
+
+interface Loaded {
+  readonly names: readonly string[];
+  readonly context: SecureContext;
+  readonly pem: { readonly cert: string; readonly key: string };
+  readonly expires: Date;
+}
+
+/** What https.createServer and setSecureContext want to know. */
+export interface ServerCredentials {
+  readonly cert: string;
+  readonly key: string;
+  readonly minVersion: "TLSv1.2";
+  readonly ciphers: string;
+  readonly honorCipherOrder: true;
+}
+
+/** The certificates of the served domains, one chosen by the name the client asks for (RFC 6066 3). */
+export class Certificates {
+  readonly #files: readonly CertificateFiles[];
+  readonly #reloaded = new Set<() => void>();
+  #loaded: readonly Loaded[];
+  #byName: ReadonlyMap<string, SecureContext>;
+
+  /** The first of `files` is shown to a client that names no domain or an unknown one. Throws an Error that names the file. */
+  constructor(files: readonly CertificateFiles[]) {
+    this.#files = files;
+    this.#loaded = files.map(load);
+    if (this.#loaded.length === 0) throw new Error("TLS needs at least one certificate");
+    this.#byName = byName(this.#loaded);
+  }
+
+  /** Reads all files again: all of them count from the next handshake on, or, when one is wrong, it throws and none does. */
+  reload(): void {
+    this.#loaded = this.#files.map(load);
+    this.#byName = byName(this.#loaded);
+    for (const listener of this.#reloaded) listener();
+  }
+
+  onReload(listener: () => void): () => void {
+    this.#reloaded.add(listener);
+    return () => this.#reloaded.delete(listener);
+  }
+
+  /** The first moment at which one of the certificates runs out. */
+  get expires(): Date {
+    return new Date(Math.min(...this.#loaded.map(({ expires }) => expires.getTime())));
+  }
+
+  contextFor(name: string): SecureContext {
+    const domain = name.toLowerCase();
+    // RFC 6125 6.4.3: a wildcard stands for exactly one label.
+    const wildcard = `*${domain.slice(domain.indexOf("."))}`;
+    return this.#byName.get(domain) ?? this.#byName.get(wildcard) ?? this.#first.context;
+  }
+
+  /** Options for a TLS socket that answers a client. A client that offers ALPN, but none of `alpn`, is refused. */
+  socketOptions(alpn: readonly string[]): TLSSocketOptions {
+    return {
+      isServer: true,
+      secureContext: this.#first.context,
+      SNICallback: (name, done) => done(null, this.contextFor(name)),
+      // RFC 7301 3.2: nothing in common ends in the alert no_application_protocol.
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+    };
+  }
+
+  /** The first certificate, for an HTTPS server's own context. */
+  get credentials(): ServerCredentials {
+    return credentials(this.#first.pem);
+  }
+
+  get #first(): Loaded {
+    // The constructor made sure that there is one.
+    return this.#loaded[0] as Loaded;
+  }
+}
+
+function load({ certificate, key, domains }: CertificateFiles): Loaded {
+  const pem = { cert: read(certificate), key: read(key) };
+  const x509 = parse(certificate, () => new X509Certificate(pem.cert));
+  const privateKey = parse(key, () => createPrivateKey(pem.key));
+  if (!x509.checkPrivateKey(privateKey)) throw new Error(`${key} is not the key of ${certificate}`);
+  return {
+    names: (domains ?? certificateNames(x509)).map((name) => name.toLowerCase()),
+    context: parse(certificate, () => createSecureContext(credentials(pem))),
+    pem,
+    expires: new Date(x509.validTo),
+  };
+}
+
+function credentials(pem: { readonly cert: string; readonly key: string }): ServerCredentials {
+  return { ...pem, minVersion: "TLSv1.2", ciphers: CIPHERS, honorCipherOrder: true };
+}
+
+/** Of two certificates for one name, the one configured first is shown. */
+function byName(loaded: readonly Loaded[]): Map<string, SecureContext> {
+  return new Map(loaded.toReversed().flatMap(({ names, context }) => names.map((name) => [name, context] as const)));
+}
+
+function certificateNames(x509: X509Certificate): string[] {
+  const names = (x509.subjectAltName ?? "").split(", ");
+  return names.filter((name) => name.startsWith("DNS:")).map((name) => name.slice(4));
+}
+
+function read(path: string): string {
+  return parse(path, () => readFileSync(path, "utf8"));
+}
+
+function parse<T>(path: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw new Error(`TLS: ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Answers a client's handshake on `clear`, and calls `done` once: with nothing when the socket is secured, paused and yet
+ * unread, with the error when it is not, and then the socket is destroyed.
+ */
+export function answerTls(
+  clear: Socket,
+  options: TLSSocketOptions,
+  limit: { readonly timers: Timers; readonly timeoutMs: number },
+  done: (error?: TransportError) => void,
+): TLSSocket {
+  const socket = new TLSSocket(clear, options).pause();
+  let isSettled = false;
+  const settle = (error?: TransportError) => {
+    if (isSettled) return;
+    isSettled = true;
+    cancel();
+    if (error !== undefined) socket.destroy();
+    done(error);
+  };
+  const fail = (error: Error) => settle(new TransportError("tls-failed", error.message, { cause: error }));
+  const cancel = limit.timers.after(limit.timeoutMs, () =>
+    settle(new TransportError("tls-timeout", `no TLS within ${limit.timeoutMs} ms`)),
+  );
+  // A server-side socket without a tls.Server tells its TLS errors here, and does not close by itself after the handshake.
+  socket.on("_tlsError", (error: Error) => socket.destroy(error));
+  socket.on("error", fail);
+  socket.once("close", () => fail(new Error("closed during the handshake")));
+  socket.once("secure", () => settle());
+  return socket;
+}
+
+/** What the handshake of a secured socket agreed on. */
+export function tlsFacts(socket: TLSSocket): TlsFacts {
+  return {
+    version: socket.getProtocol() ?? "",
+    cipher: socket.getCipher().standardName,
+    alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "",
+  };
+}
+
+const DAY = 86_400_000;
+
+/**
+ * A self-signed certificate for `domains`, kept in `directory` as tls.crt and tls.key (mode 0600). The one found there is
+ * used again while it names all of them and is good for another 30 days.
+ */
+export async function selfSigned(directory: string, domains: readonly string[]): Promise<CertificateFiles> {
+  const files = { certificate: join(directory, "tls.crt"), key: join(directory, "tls.key") };
+  if (isStillGood(files, domains)) return files;
+  const made = await generate([{ name: "commonName", value: domains[0] ?? "localhost" }], {
+    keyType: "ec",
+    curve: "P-256",
+    algorithm: "sha256",
+    // An hour back for clients whose clock is slow; 825 days is the longest that every client accepts.
+    notBeforeDate: new Date(Date.now() - 3_600_000),
+    notAfterDate: new Date(Date.now() + 824 * DAY),
+    extensions: [
+      { name: "basicConstraints", cA: false, critical: true },
+      { name: "keyUsage", digitalSignature: true, critical: true },
+      { name: "extKeyUsage", serverAuth: true },
+      { name: "subjectAltName", altNames: domains.map((value) => ({ type: 2 as const, value })) },
+    ],
+  });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  replace(files.key, made.private, 0o600);
+  replace(files.certificate, made.cert, 0o644);
+  return files;
+}
+
+function isStillGood({ certificate, key }: CertificateFiles, domains: readonly string[]): boolean {
+  if (!existsSync(certificate) || !existsSync(key)) return false;
+  try {
+    const { names, expires } = load({ certificate, key });
+    return expires.getTime() > Date.now() + 30 * DAY && domains.every((domain) => names.includes(domain.toLowerCase()));
+  } catch {
+    // Half-written or mismatched files, such as a crash between the two leaves: made anew.
+    return false;
+  }
+}
+
+/** The file is there whole or not at all. */
+function replace(path: string, text: string, mode: number): void {
+  const beside = `${path}.new`;
+  writeFileSync(beside, text, { mode });
+  chmodSync(beside, mode);
+  renameSync(beside, path);
+}
