@@ -5,6 +5,7 @@ import { notWellFormed, XmlError } from "./errors.ts";
 import type { XmlLimits } from "./limits.ts";
 import { NamespaceScope } from "./namespaces.ts";
 import { StartTagReader, skipSpace, TagEndFinder } from "./start-tag.ts";
+import { checkXmlDeclaration } from "./xml-declaration.ts";
 
 /** Hears what a document holds, each thing once it is complete. */
 export interface StreamSink {
@@ -33,10 +34,6 @@ const QUESTION = 0x3f;
 const BRACKET = 0x5d;
 const BYTE_ORDER_MARK = 0xfeff;
 const CDATA = "<![CDATA[";
-
-// XML 1.0 2.8.
-const XML_DECLARATION =
-  /^<\?xml[ \t\n]+version[ \t\n]*=[ \t\n]*(?:'1\.0'|"1\.0")(?:[ \t\n]+encoding[ \t\n]*=[ \t\n]*(?:'([A-Za-z][-\w.]*)'|"([A-Za-z][-\w.]*)"))?(?:[ \t\n]+standalone[ \t\n]*=[ \t\n]*(?:'(?:yes|no)'|"(?:yes|no)"))?[ \t\n]*\?>$/;
 
 const NO_CHILDREN: readonly Node[] = Object.freeze([]);
 
@@ -277,12 +274,7 @@ export class DocumentReader {
   }
 
   #takeXmlDeclaration(text: string): void {
-    if (!/^<\?xml[ \t\n?]/.test(text)) throw new XmlError("restricted-xml", "a processing instruction");
-    const match = XML_DECLARATION.exec(text);
-    if (match === null) throw notWellFormed("the XML declaration");
-    const encoding = match[1] ?? match[2] ?? "UTF-8";
-    // RFC 6120 11.6.
-    if (encoding.toUpperCase() !== "UTF-8") throw new XmlError("unsupported-encoding", "an encoding other than UTF-8");
+    checkXmlDeclaration(text);
     this.#phase = "prolog";
   }
 

@@ -44,7 +44,7 @@ export class Element {
   with(changes: Readonly<Record<string, string | undefined>>): Element {
     const attrs = newAttrs();
     for (const key in this.attrs) {
-      if (!(key in changes)) attrs[key] = this.attrs[key] as string;
+      if (!Object.hasOwn(changes, key)) attrs[key] = this.attrs[key] as string;
     }
     for (const key in changes) {
       const value = changes[key];
