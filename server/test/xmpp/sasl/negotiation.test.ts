@@ -124,22 +124,23 @@ describe("a SASL negotiation", () => {
     const server = negotiation();
     const nothing = { failure: "malformed-request", text: "no exchange is under way" };
     assert.deepEqual(server.respond(LOGIN), nothing);
-    server.begin("PLAIN", "");
+    assert.deepEqual(server.begin("PLAIN", ""), { challenge: "" });
     assert.deepEqual(server.abort(), { failure: "aborted", text: "" });
     assert.deepEqual(server.respond(LOGIN), nothing);
   });
 
   test("starts over when the client does", () => {
     const server = negotiation();
-    server.begin("SCRAM-SHA-1", base64("n,,n=alice,r=abc"));
+    const first = server.begin("SCRAM-SHA-1", base64("n,,n=alice,r=abc"));
+    assert.ok("challenge" in first);
     assert.deepEqual(server.begin("PLAIN", LOGIN), SUCCESS);
   });
 
   test("is exhausted by as many refusals as are allowed, not by one less", () => {
     const server = negotiation(isAlice, { messageBytes: 4096, refusals: 2 });
-    server.begin("PLAIN", base64("\0alice\0wrong"));
+    assert.deepEqual(server.begin("PLAIN", base64("\0alice\0wrong")), NOT_AUTHORIZED);
     assert.equal(server.exhausted, false);
-    server.begin("NONE", "");
+    assert.ok("failure" in server.abort());
     assert.equal(server.exhausted, true);
     assert.equal(SASL_LIMITS.refusals, 3);
   });
