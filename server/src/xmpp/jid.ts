@@ -85,12 +85,17 @@ function parse(text: string): Jid | undefined {
 const NOT_IN_DOMAIN = /[\0-,/:-@[-^`{-\x7f]/;
 const ASCII_LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
+/** What nearly every domain is: prepared already, with no A-label, and no address since its last label is no number. */
+const PREPARED_DOMAIN =
+  /^(?!.*xn--)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
+
 /**
  * RFC 7622 3.2: a domain as lower-case U-labels without the trailing dot, or an IP address literal; undefined if it is
  * neither. Underscores are let through: container and component names have them.
  */
 export function prepareDomain(text: string): string | undefined {
   if (text.length > MAX_BYTES) return undefined;
+  if (PREPARED_DOMAIN.test(text)) return text;
   if (text.startsWith("[")) return isIPv6(text.slice(1, -1)) && text.endsWith("]") ? ipv6(text) : undefined;
   // Compatibility forms first: some of them hide a slash or a dot.
   const plain = isPlain(text) ? text : text.normalize("NFKC");
