@@ -82,7 +82,7 @@ export interface HttpListenerOptions {
   readonly maxHeaderBytes?: number | undefined;
   /** Default 64 KiB. */
   readonly maxBodyBytes?: number | undefined;
-  /** How long a whole request may take to arrive; default 10000. */
+  /** How long a whole request may take to arrive; twice as long a response may be stuck; default 10000. */
   readonly requestTimeoutMs?: number | undefined;
   /** How long an idle connection is kept; default 5000. */
   readonly keepAliveMs?: number | undefined;
@@ -140,8 +140,8 @@ function makeServer({ certificates, upgrades, ...options }: HttpListenerOptions)
   };
   const server =
     certificates === undefined ? createServer(limits) : createTlsServer(tls(certificates, limits, timeout));
-  // A response that the client does not read.
-  server.timeout = timeout;
+  // Against a client that does not read its response; longer, so that a late request gets its 408 first.
+  server.timeout = 2 * timeout;
   if (certificates === undefined) return { server, unsubscribe() {} };
   const unsubscribe = certificates.onReload(() => (server as TlsServer).setSecureContext(certificates.credentials));
   return { server, unsubscribe };

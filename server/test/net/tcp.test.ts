@@ -251,21 +251,18 @@ test("words that wait in the buffer when the handshake begins are dropped", asyn
   const { transport, recorder } = await first();
   transport.pause();
   socket.write("<injected/>".repeat(1000));
-  // The kernel has it all once the peer's write is done, and a paused socket still takes a buffer's worth.
+  // A paused socket still takes a buffer's worth; the loopback needs no more than a turn or two for it.
   await until(() => socket.writableLength === 0, "the injection");
-  await until(() => socket.bytesWritten === 11_000, "the injection");
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
-  const before = recorder.chunks.length;
   transport.write("<proceed/>");
   transport.startTls();
   transport.resume();
   assert.equal(String((await once(socket, "data"))[0]), "<proceed/>");
   socket.removeAllListeners("data");
   const secure = connectTls({ socket, rejectUnauthorized: false });
-  secure.on("error", () => {});
   secure.write("<stream:stream>");
-  await until(() => recorder.closes === 1 || recorder.chunks.length > before, "either a clean start or a failure");
-  assert.doesNotMatch(recorder.text, /injected/);
+  await until(() => recorder.chunks.length > 0, "the restart");
+  assert.equal(recorder.text, "<stream:stream>");
 });
 
 test("words sent in clear between <starttls/> and the hello break the handshake, not the stream", async () => {
