@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { StreamParser } from "../../src/xml/parser.ts";
+import { drip, HEADER } from "./recorder.ts";
+
+const MOST_ROUNDS = 25;
+const ROOMY = { maxStanzaBytes: 1e7, maxTagBytes: 1e7, maxDepth: 1e6 };
+
+/** The least time that a run takes: other work on the machine only ever adds to it. */
+class Stopwatch {
+  best = Number.POSITIVE_INFINITY;
+
+  run(work: () => void): void {
+    const start = performance.now();
+    work();
+    this.best = Math.min(this.best, performance.now() - start);
+  }
+}
+
+/** Whether `work` costs less than `times` what `base` does. A busy machine takes more rounds to tell; a slow reader fails in all. */
+function assertCost(work: () => void, base: () => void, times: number): void {
+  const [worked, based] = [new Stopwatch(), new Stopwatch()];
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    based.run(base);
+    worked.run(work);
+    if (round > 0 && worked.best < based.best * times) return;
+  }
+  assert.fail(`costs ${(worked.best / based.best).toFixed(1)} times as much, not under ${times}`);
+}
+
+/**
+ * Each doubling of the input costs less than three times as much; where each byte meets all before it, it costs four.
+ * Sizes are such that the trees stay young: a collector that begins to promote them looks like a slow reader.
+ */
+function linear(name: string, size: number, chunks: (size: number) => Uint8Array[], suspended = false): void {
+  test(`${name}: time grows with the bytes`, () => {
+    const small = chunks(size);
+    const large = chunks(size * 4);
+    assertCost(
+      () => feed(large, suspended),
+      () => feed(small, suspended),
+      9,
+    );
+  });
+}
+
+function feed(chunks: readonly Uint8Array[], suspended: boolean): void {
+  const parser = new StreamParser({ open() {}, element() {}, close() {} }, ROOMY);
+  parser.write(Buffer.from(HEADER));
+  if (suspended) parser.suspend();
+  for (const chunk of chunks) parser.write(chunk);
+  if (suspended) parser.resume();
+}
+
+const dripOf = (start: string, more: string) => (size: number) =>
+  drip(start + more.repeat(Math.ceil(size / more.length)));
+const wholeOf = (text: (size: number) => string) => (size: number) => [Buffer.from(text(size))];
+
+linear("an attribute byte by byte", 8000, dripOf("<a b='", "x"));
+linear("a tag name byte by byte", 8000, dripOf("<", "x"));
+linear("space in a tag byte by byte", 8000, dripOf("<a ", " "));
+linear("an end tag byte by byte", 8000, dripOf("<a></", "x"));
+linear("text byte by byte", 8000, dripOf("<a>", "x"));
+linear("references byte by byte", 8000, dripOf("<a>", "&amp;"));
+linear("brackets byte by byte", 8000, dripOf("<a>", "]"));
+linear("CDATA byte by byte", 8000, dripOf("<a><![CDATA[", "]x"));
+linear("white space byte by byte", 8000, dripOf("", " "));
+linear("carriage returns byte by byte", 8000, dripOf("<a>", "\r"));
+linear("stanzas kept byte by byte", 8000, dripOf("", "<a/>"), true);
+linear(
+  "elements in elements",
+  3000,
+  wholeOf((size) => "<a>".repeat(size)),
+);
+linear(
+  "elements beside elements",
+  5000,
+  wholeOf((size) => `<a>${"<b/>".repeat(size)}</a>`),
+);
+linear(
+  "text beside elements",
+  5000,
+  wholeOf((size) => `<a>${"x<b/>".repeat(size)}</a>`),
+);
+linear(
+  "text in one piece",
+  100_000,
+  wholeOf((size) => `<a>${"x&lt;".repeat(size / 5)}</a>`),
+);
+linear(
+  "CDATA sections in a row",
+  5000,
+  wholeOf((size) => `<a>${"<![CDATA[x]]>".repeat(size)}</a>`),
+);
+
+test("prefixes bound far outside cost little to look up or to shadow", () => {
+  const bound = Array.from({ length: 60 }, (_, n) => ` xmlns:p${n}='u'`).join("");
+  const many = (inner: string) => [Buffer.from(`<a${bound}>${inner.repeat(4000)}</a>`)];
+  const plain = many("<p0x q='u'/>");
+  for (const inner of ["<p0:x q='u'/>", "<x xmlns:q='u'/>", "<x p0:q='u'/>"]) {
+    const hostile = many(inner);
+    assertCost(
+      () => feed(hostile, false),
+      () => feed(plain, false),
+      8,
+    );
+  }
+});
