@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import {
   type Compilable,
   CompiledQuery,
@@ -24,8 +23,8 @@ export interface PostgresOptions extends ValueBounds {
   readonly database: string;
   readonly username: string;
   readonly password: string;
-  /** Encrypts, and checks the server's certificate against `ca` (PEM) or else the system's. Default: no TLS. */
-  readonly tls?: { readonly ca?: string | undefined; readonly serverName?: string | undefined } | undefined;
+  /** Encrypts, and checks that `ca` (PEM), or else an authority of the system's, vouches for `host`. Default: no TLS. */
+  readonly tls?: { readonly ca?: string | undefined } | undefined;
   /** Connections of this node. Default 10. */
   readonly max?: number | undefined;
   /** Requests that may wait for a connection; more are refused at once. Default 1000. */
@@ -68,7 +67,9 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
     database: options.database,
     user: options.username,
     password: options.password,
-    ssl: options.tls ? tlsOptions(options.host, options.tls) : false,
+    ssl: options.tls
+      ? { rejectUnauthorized: true, ...(options.tls.ca !== undefined && { ca: options.tls.ca }) }
+      : false,
     max,
     connectionTimeoutMillis: connectionTimeout,
     idleTimeoutMillis: positive("idle_timeout", options.idleTimeout, 30_000),
@@ -168,15 +169,6 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
       }).catch((error: unknown) => options.warn?.(String(error)));
       return closed;
     },
-  };
-}
-
-function tlsOptions(host: string, { ca, serverName = host }: NonNullable<PostgresOptions["tls"]>) {
-  return {
-    rejectUnauthorized: true,
-    // Without a name Node would check the certificate against the host it connects to.
-    ...(isIP(serverName) === 0 && { servername: serverName }),
-    ...(ca !== undefined && { ca }),
   };
 }
 

@@ -1,0 +1,31 @@
+import type { Accounts } from "../auth/accounts.ts";
+import type { Logger } from "../observe/log.ts";
+import type { CounterFamily } from "../observe/metrics.ts";
+import type { Host, Hosts } from "../router/hosts.ts";
+import type { Router } from "../router/router.ts";
+import type { Sessions } from "../router/sessions.ts";
+import type { StreamFeature } from "../stream/feature.ts";
+import type { StreamLimits } from "../stream/stream.ts";
+import type { ClientNegotiation, ClientStream } from "./client-stream.ts";
+import type { StanzaCounters } from "./counters.ts";
+
+/** What every client stream of a node shares. */
+export interface ClientServices {
+  readonly nodeId: string;
+  readonly hosts: Hosts;
+  readonly sessions: Sessions;
+  readonly router: Router;
+  readonly counters: StanzaCounters;
+  readonly log: Logger;
+  /** Streams that are open, for the good-bye when the node stops. */
+  readonly streams: Set<ClientStream>;
+  readonly streamErrors: CounterFamily;
+  readonly logins: CounterFamily;
+  accountsOf(host: Host): Accounts;
+}
+
+/** What one listener asks of its clients. */
+export interface ListenerPolicy {
+  readonly limits: StreamLimits;
+  readonly features: readonly StreamFeature<ClientNegotiation>[];
+}

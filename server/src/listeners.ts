@@ -1,0 +1,164 @@
+/** The doors of a node: what each configured listener speaks, and to whom it hands what comes in. */
+
+import { hostMeta } from "./api/host-meta.ts";
+import { ClientStream } from "./c2s/client-stream.ts";
+import { bind, legacySession } from "./c2s/features/bind.ts";
+import { sasl } from "./c2s/features/sasl.ts";
+import { startTls } from "./c2s/features/starttls.ts";
+import type { ClientServices, ListenerPolicy } from "./c2s/services.ts";
+import type { Config, ListenConfig } from "./config/schema.ts";
+import { type HttpHandler, listenHttp } from "./net/http.ts";
+import { listenTcp } from "./net/listener.ts";
+import type { Certificates } from "./net/tls.ts";
+import type { Transport } from "./net/transport.ts";
+import { webSocketUpgrade } from "./net/websocket.ts";
+import type { Health } from "./observe/health.ts";
+import type { Metrics } from "./observe/metrics.ts";
+
+/** An open door. */
+export interface Door {
+  readonly kind: ListenConfig["kind"];
+  readonly host: string;
+  readonly port: number;
+  readonly connections: number;
+  /** Lets nobody new in; those who are in stay. */
+  close(): Promise<void>;
+}
+
+export interface Behind {
+  readonly config: Config;
+  readonly certificates: Certificates;
+  readonly services: ClientServices;
+}
+
+type C2sConfig = Extract<ListenConfig, { kind: "c2s" }>;
+type HttpConfig = Extract<ListenConfig, { kind: "http" }>;
+type OpsConfig = Extract<ListenConfig, { kind: "ops" }>;
+
+export async function openC2s(listen: C2sConfig, { config, certificates, services }: Behind): Promise<Door> {
+  const { limits } = config;
+  const policy = policyOf(config, services, {
+    withoutTls: listen.tls === "none" || !listen.tls_required,
+    startTls: listen.tls === "starttls",
+    required: listen.tls_required,
+  });
+  const listener = await listenTcp({
+    host: listen.host,
+    port: listen.port,
+    tls: listen.tls,
+    certificates,
+    proxyProtocol: listen.proxy_protocol_from.length === 0 ? undefined : { from: listen.proxy_protocol_from },
+    maxConnections: limits.max_connections,
+    maxConnectionsPerAddress: limits.max_connections_per_address,
+    handshakeTimeoutMs: limits.tls_timeout,
+    closeTimeoutMs: limits.close_timeout,
+    maxBacklogBytes: limits.backlog,
+    shaper: shaperOf(config),
+    accept: (transport) => welcome(transport, services, policy),
+    refused: ({ reason, address, detail }) => services.log.info("connection.refused", { reason, address, detail }),
+  });
+  return door("c2s", listener, listener.address);
+}
+
+export async function openHttp(listen: HttpConfig, { config, certificates, services }: Behind): Promise<Door> {
+  const { limits } = config;
+  const policy = policyOf(config, services, { withoutTls: false, startTls: false, required: true });
+  const upgrade = webSocketUpgrade({
+    maxMessageBytes: limits.stanza_size,
+    maxBacklogBytes: limits.backlog,
+    closeTimeoutMs: limits.close_timeout,
+    pingIntervalMs: limits.websocket_ping,
+    shaper: shaperOf(config),
+    maxConnections: limits.max_connections,
+    maxConnectionsPerAddress: limits.max_connections_per_address,
+    accept: (transport) => welcome(transport, services, policy),
+  });
+  const listener = await listenHttp({
+    host: listen.host,
+    port: listen.port,
+    certificates: listen.tls ? certificates : undefined,
+    trusted: listen.forwarded_from,
+    routes: hostMeta(services.hosts, { path: listen.websocket_path, url: listen.websocket_url }),
+    upgrades: new Map([[listen.websocket_path, upgrade]]),
+    maxConnections: limits.max_connections,
+    closeTimeoutMs: limits.close_timeout,
+    failed: (error) => services.log.error("http.failed", { error }),
+  });
+  return door("http", listener, listener.address);
+}
+
+/** Health and metrics, for the load balancer and the operators: never to be reached by clients. */
+export async function openOps(listen: OpsConfig, health: Health, metrics: Metrics): Promise<Door> {
+  const text = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
+  const routes = new Map<string, HttpHandler>([
+    ["GET /healthz", () => ({ status: 200, headers: text, body: "ok\n" })],
+    [
+      "GET /readyz",
+      () => {
+        const { status, text: body } = health.readiness();
+        return { status, headers: text, body: `${body}\n` };
+      },
+    ],
+    [
+      "GET /metrics",
+      async () => ({
+        status: 200,
+        headers: { ...text, "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+        body: await metrics.render(),
+      }),
+    ],
+  ]);
+  const listener = await listenHttp({ host: listen.host, port: listen.port, routes });
+  return door("ops", listener, listener.address);
+}
+
+function welcome(transport: Transport, services: ClientServices, policy: ListenerPolicy): void {
+  services.streams.add(new ClientStream(transport, services, policy));
+}
+
+function policyOf(
+  { limits }: Config,
+  services: ClientServices,
+  tls: { readonly withoutTls: boolean; readonly startTls: boolean; readonly required: boolean },
+): ListenerPolicy {
+  const login = sasl({
+    withoutTls: tls.withoutTls,
+    limits: { messageBytes: limits.sasl_message, refusals: limits.sasl_refusals },
+    logins: services.logins,
+    accountsOf: services.accountsOf,
+  });
+  return {
+    limits: {
+      negotiationTimeoutMs: limits.negotiation_timeout,
+      maxUnauthenticatedBytes: limits.unauthenticated_stanza_size,
+      maxInbox: limits.inbox,
+      xml: {
+        maxStanzaBytes: limits.stanza_size,
+        maxDepth: limits.stanza_depth,
+        maxAttributes: limits.stanza_attributes,
+        maxTagBytes: limits.start_tag_size,
+      },
+    },
+    features: [...(tls.startTls ? [startTls({ required: tls.required })] : []), login, bind, legacySession],
+  };
+}
+
+function shaperOf({ limits }: Config): { rate: number; burst: number } | undefined {
+  return limits.rate === 0 ? undefined : { rate: limits.rate, burst: limits.burst };
+}
+
+function door(
+  kind: Door["kind"],
+  listener: { readonly connections: number; close(): Promise<void> },
+  address: { readonly address: string; readonly port: number },
+): Door {
+  return {
+    kind,
+    host: address.address,
+    port: address.port,
+    get connections() {
+      return listener.connections;
+    },
+    close: () => listener.close(),
+  };
+}

@@ -1,0 +1,184 @@
+/**
+ * What a module is, and all that it is given. A module's file reads top to bottom as: what it is called, what it may
+ * be told, what it stores, what it leans on, and what it does once started.
+ */
+import type { ZodType } from "zod";
+import type { SessionEntry } from "../cluster/cluster.ts";
+import type { Logger } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { StoreSpecs, Stores } from "../storage/specs.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
+import type { Element } from "../xml/element.ts";
+import type { StreamCondition } from "../xmpp/errors.ts";
+import type { Jid } from "../xmpp/jid.ts";
+import type { Stage, Verdict } from "./hooks.ts";
+
+/** One stanza on its way, made once where it enters and passed by reference from there on. */
+export interface Envelope {
+  readonly from: Jid;
+  /** Where it goes; a client's stanza without an address goes to its own bare JID (RFC 6120 10.3). */
+  readonly to: Jid;
+  readonly origin: Origin;
+  /** The stanza as it stands now; only the "rewrite" stage may set it. */
+  stanza: Element;
+}
+
+export type Origin =
+  | { readonly kind: "client"; readonly session: Session }
+  | { readonly kind: "node"; readonly node: string }
+  | { readonly kind: "server" };
+
+/** A bound resource on this node. */
+export interface Session {
+  readonly jid: Jid;
+  readonly id: string;
+  /** Undefined unless the session is available (RFC 6121 4.2). */
+  readonly priority: number | undefined;
+  /** The last available presence it broadcast, stamped with its full JID. */
+  readonly presence: Element | undefined;
+  readonly available: boolean;
+  readonly marks: ReadonlySet<string>;
+  /** Tells the cluster of a new presence and priority, or with undefined that the session is no longer available. */
+  announce(presence: Element | undefined, priority: number | undefined): MaybePromise<void>;
+  /** Notes for all nodes that this session asked for something, such as "roster" for roster pushes. */
+  mark(name: string): MaybePromise<void>;
+  /** Hands a stanza to the client, past the `userReceive` filters. */
+  send(stanza: Element): void;
+  close(condition?: StreamCondition, text?: string): void;
+}
+
+/** Points where a stanza can be refused, changed or noted. Modules may add their own by declaration merging. */
+export interface Filters {
+  /** A local client sent it; `from` is stamped, nothing has been routed. */
+  userSend: Envelope;
+  /** A local account or host is about to get it, wherever it came from; fired once, on the node that routes it. */
+  localDelivery: Envelope;
+  /** One client's stream is about to carry it; fired on the node that holds the session. */
+  userReceive: { readonly envelope: Envelope; readonly session: Session };
+  /** A message found no resource to take it. Unclaimed, it bounces. */
+  offlineMessage: Envelope;
+}
+
+/** Things that happened. Every listener hears of them; none can undo them. */
+export interface Notices {
+  sessionOpened: { readonly session: Session };
+  /** The session is gone from this node; `lastPresence` is set when it was still available. */
+  sessionClosed: { readonly session: Session; readonly lastPresence: Element | undefined };
+  /** A dead node left this session behind; one living node hears of it, once. */
+  sessionLost: { readonly jid: Jid; readonly available: boolean };
+  accountRemoved: { readonly account: Jid };
+}
+
+/** Lists that modules add to when someone asks. */
+export interface Collections {
+  discoItems: { readonly add: (item: Element) => void; readonly to: Jid; readonly from: Jid };
+}
+
+export interface IqRequest {
+  readonly from: Jid;
+  readonly to: Jid;
+  readonly id: string;
+  readonly payload: Element;
+  readonly origin: Origin;
+}
+/** Returns the result's payload, or nothing for an empty result; throws a StanzaError to refuse. */
+export type IqAnswer = (iq: IqRequest) => MaybePromise<Element | undefined>;
+export interface IqMethods {
+  readonly get?: IqAnswer;
+  readonly set?: IqAnswer;
+}
+/** Answers by addressee. An addressee left out answers service-unavailable; a method left out, not-allowed. */
+export interface IqHandler {
+  readonly host?: IqMethods;
+  readonly account?: IqMethods;
+}
+
+/** Time, so that tests can own it. */
+export interface Clock {
+  /** Seconds since 1970, whole. */
+  seconds(): number;
+}
+
+export interface SessionTable {
+  /** Sessions of an account on this node. */
+  of(account: Jid): readonly Session[];
+  /** The session of a full JID on this node. */
+  at(jid: Jid): Session | undefined;
+  /** Sessions of an account on every node. */
+  locate(account: Jid): MaybePromise<readonly SessionEntry[]>;
+  /** Whether any node holds an available session. Answers at once when this node does. */
+  online(account: Jid): MaybePromise<boolean>;
+}
+
+export interface Router {
+  /**
+   * Sends a stanza on its way as if it had just come in; a refusal is bounced to its sender. Settles once the stanza
+   * is with the session's node, the archive, or nobody; never rejects.
+   */
+  route(envelope: Envelope): MaybePromise<void>;
+}
+
+/** Who has an account on this host type's domains. */
+export interface AccountDirectory {
+  exists(account: Jid): MaybePromise<boolean>;
+}
+
+/** What a started module works with. All that is registered through it is undone when the module stops. */
+export interface ModuleContext<Config, Specs extends StoreSpecs> {
+  readonly hostType: string;
+  readonly config: Config;
+  readonly stores: Stores<Specs>;
+  readonly sessions: SessionTable;
+  readonly accounts: AccountDirectory;
+  readonly router: Router;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+
+  filter<P extends keyof Filters>(point: P, stage: Stage, run: (event: Filters[P]) => MaybePromise<Verdict>): void;
+  on<P extends keyof Notices>(point: P, run: (notice: Notices[P]) => MaybePromise<void>): void;
+  collect<P extends keyof Collections>(point: P, run: (list: Collections[P]) => MaybePromise<void>): void;
+  /** Asks every module that collects at this point. */
+  gather<P extends keyof Collections>(point: P, list: Collections[P]): MaybePromise<void>;
+  /** Answers iqs whose payload is `name` in `xmlns`, and advertises the namespace. */
+  iq(xmlns: string, name: string, handler: IqHandler): void;
+  /** Advertises a feature that has no iq of its own. */
+  feature(variable: string): void;
+  /** A stream feature that needs no negotiation, shown to authenticated clients (RFC 6121 2.6.1, 3.4). */
+  streamFeature(advertise: () => Element): void;
+  /** Every feature advertised by the modules of this host type, sorted. */
+  features(): readonly string[];
+  /** Another module's API; it must be named in `requires`. */
+  use<Api>(module: Provider<Api>): Api;
+  /** Runs when the module stops, last registered first. */
+  onStop(run: () => MaybePromise<void>): void;
+}
+
+/** As much of a module as others need to lean on it. */
+export interface Provider<Api> {
+  readonly name: string;
+  start(context: never): MaybePromise<Api>;
+}
+
+export interface Module<Config, Specs extends StoreSpecs, Api> extends Provider<Api> {
+  /** Specifications and the version each was written against, as the documentation reports them. */
+  readonly implements: readonly Specification[];
+  readonly config?: ZodType<Config>;
+  readonly stores?: Specs;
+  /** Started first, stopped last. */
+  readonly requires?: readonly Provider<unknown>[];
+  start(context: ModuleContext<Config, Specs>): MaybePromise<Api>;
+}
+
+export type Specification = { readonly xep: number; readonly version: string } | { readonly rfc: number };
+
+/** Any module, for lists of them. */
+// biome-ignore lint/suspicious/noExplicitAny: a list of modules holds every config, store and API type there is
+export type AnyModule = Module<any, any, any>;
+
+/** Gives a definition its types; it does nothing else. */
+export function defineModule<Config, const Specs extends StoreSpecs, Api>(
+  module: Module<Config, Specs, Api>,
+): Module<Config, Specs, Api> {
+  return module;
+}

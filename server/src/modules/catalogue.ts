@@ -1,0 +1,10 @@
+import type { AnyModule } from "../module/api.ts";
+import { disco } from "./disco.ts";
+import { ping } from "./ping.ts";
+import { presence } from "./presence.ts";
+import { roster } from "./roster.ts";
+
+/** Every module there is, by the name that the configuration knows it under. */
+export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
+  [roster, presence, disco, ping].map((module: AnyModule) => [module.name, module]),
+);

@@ -1,0 +1,256 @@
+/** RFC 6121 3 and 4: who sees whom, and the broadcasts, probes and subscriptions by which they do. */
+import { defineModule, type Envelope, type Session } from "../module/api.ts";
+import { seal } from "../module/envelope.ts";
+import { swallow, type Verdict } from "../module/hooks.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
+import { type Element, element } from "../xml/element.ts";
+import { parseElement } from "../xml/parser.ts";
+import { StanzaError } from "../xmpp/errors.ts";
+import { type Jid, parseJid } from "../xmpp/jid.ts";
+import { NS } from "../xmpp/namespaces.ts";
+import { isSubscription, presencePriority, presenceType, type SubscriptionType } from "../xmpp/stanza.ts";
+import { type Handling, inbound, outbound, type SubscriptionState } from "../xmpp/subscription.ts";
+import { type RosterItem, roster } from "./roster.ts";
+
+/** Directed presences that one session may have out; beyond it the oldest is forgotten (it hears no good-bye). */
+const MAX_DIRECTED = 1000;
+
+export const presence = defineModule({
+  name: "presence",
+  implements: [{ rfc: 6121 }],
+  requires: [roster],
+
+  start({ sessions, accounts, router, filter, on, use }) {
+    const contacts = use(roster);
+    /** Whom a session sent presence of its own accord, and owes a good-bye (RFC 6121 4.6). */
+    const directed = new WeakMap<Session, Map<string, Jid>>();
+
+    filter("userSend", "record", (envelope) => {
+      const { stanza, origin } = envelope;
+      if (stanza.name !== "presence" || origin.kind !== "client") return;
+      const type = presenceType(stanza);
+      if (type === undefined) return new StanzaError("bad-request", "there is no such type of presence");
+      if (isSubscription(type)) return silently(sendSubscription(envelope, type));
+      const isBroadcast = stanza.attrs.to === undefined;
+      if (type === "available") return isBroadcast ? silently(available(origin.session, stanza)) : direct(envelope);
+      if (type === "unavailable") return isBroadcast ? silently(unavailable(origin.session, stanza)) : direct(envelope);
+      return isBroadcast ? swallow : undefined;
+    });
+
+    filter("localDelivery", "record", (envelope) => {
+      const { stanza, to } = envelope;
+      if (stanza.name !== "presence" || to.local === "") return;
+      const type = presenceType(stanza);
+      if (isSubscription(type)) return receiveSubscription(envelope, type);
+      if (type === "probe") return answerProbe(envelope);
+      return;
+    });
+
+    filter("userReceive", "record", ({ envelope, session }) => {
+      if (envelope.stanza.name !== "presence" || presenceType(envelope.stanza) !== "probe") return;
+      // Whether the sender may know was decided where the probe was routed.
+      if (session.presence === undefined) return swallow;
+      return silently(router.route(seal(session.presence, session.jid, envelope.from)));
+    });
+
+    on("sessionClosed", async ({ session, lastPresence }) => {
+      const farewell = element("presence", NS.client, { type: "unavailable" });
+      await sayGoodBye(session, farewell);
+      if (lastPresence !== undefined) await leave(session.jid, farewell);
+    });
+
+    on("sessionLost", async ({ jid, available }) => {
+      if (available) await leave(jid, element("presence", NS.client, { type: "unavailable" }));
+    });
+
+    contacts.whenRemoved(async (account, contact, before) => {
+      // RFC 6121 2.5.2.
+      if (before.to !== "none") await announce("unsubscribe", account, contact);
+      if (before.from === "yes") await showUnavailable(account, contact);
+      if (before.from !== "none") await announce("unsubscribed", account, contact);
+    });
+
+    /** RFC 6121 4.2 and 4.4. */
+    async function available(session: Session, stanza: Element): Promise<void> {
+      const priority = presencePriority(stanza);
+      if (priority === undefined) throw new StanzaError("bad-request", "a priority is an integer from -128 to 127");
+      const isFirst = !session.available;
+      await session.announce(stanza, priority);
+      const items = await contacts.list(session.jid);
+      await broadcast(session.jid, stanza, items);
+      if (isFirst) await greet(session, items);
+    }
+
+    /** What a client is told once it has come online: presence of its other sessions and its contacts, open requests. */
+    async function greet(session: Session, items: ReadonlyMap<string, RosterItem>): Promise<void> {
+      const probe = element("presence", NS.client, { type: "probe" });
+      for (const { jid, priority } of await sessions.locate(session.jid)) {
+        if (priority !== undefined && jid.full !== session.jid.full) await router.route(seal(probe, session.jid, jid));
+      }
+      await eachContact(items, async (contact, item) => {
+        if (item.to === "yes") await router.route(seal(probe, session.jid, contact));
+        // RFC 6121 3.1.3: until it is answered, with whatever it carried.
+        if (item.from === "pending" && item.request !== "") session.send(parseElement(Buffer.from(item.request)));
+      });
+    }
+
+    /** RFC 6121 4.5. */
+    async function unavailable(session: Session, stanza: Element): Promise<void> {
+      if (session.available) await broadcast(session.jid, stanza, await contacts.list(session.jid));
+      await sayGoodBye(session, stanza);
+      await session.announce(undefined, undefined);
+    }
+
+    /** A session has ended without a word. If another has taken its address and spoken, the word would be wrong. */
+    async function leave(jid: Jid, farewell: Element): Promise<void> {
+      const items = await contacts.list(jid);
+      const entries = await sessions.locate(jid);
+      if (entries.some((entry) => entry.jid.full === jid.full && entry.priority !== undefined)) return;
+      await broadcast(jid, farewell, items);
+    }
+
+    async function broadcast(from: Jid, stanza: Element, items: ReadonlyMap<string, RosterItem>): Promise<void> {
+      await Promise.all([
+        router.route(seal(stanza, from, from.toBare())),
+        eachContact(items, async (contact, item) => {
+          if (item.from === "yes") await router.route(seal(stanza, from, contact));
+        }),
+      ]);
+    }
+
+    /** RFC 6121 4.6.3: it goes its way like any stanza, and is remembered for the day the session ends. */
+    function direct({ stanza, to, origin }: Envelope): Verdict {
+      if (origin.kind !== "client") return;
+      const out = directed.get(origin.session) ?? new Map<string, Jid>();
+      directed.set(origin.session, out);
+      out.delete(to.full);
+      if (presenceType(stanza) === "available") out.set(to.full, to);
+      if (out.size > MAX_DIRECTED) out.delete(out.keys().next().value as string);
+    }
+
+    async function sayGoodBye(session: Session, stanza: Element): Promise<void> {
+      const out = directed.get(session);
+      directed.delete(session);
+      for (const to of out?.values() ?? []) await router.route(seal(stanza, session.jid, to));
+    }
+
+    /** RFC 6121 3: the client asks, allows, or takes back. */
+    async function sendSubscription({ stanza, from, to }: Envelope, type: SubscriptionType): Promise<void> {
+      const account = from.toBare();
+      const contact = to.toBare();
+      if (stanza.attrs.to === undefined) throw new StanzaError("bad-request", "whose presence?");
+      if (account.bare === contact.bare) return;
+      if (type === "subscribe" || type === "subscribed") await contacts.checkRoom(account, contact);
+
+      const { before, handling } = await move(account, contact, "", (item) => outbound(item, type));
+      if (handling !== "pass") return;
+      if (type === "unsubscribed" && before.from === "yes") await showUnavailable(account, contact);
+      await router.route(seal(stanza, account, contact));
+      if (type === "subscribed") await showPresence(account, contact);
+    }
+
+    /** RFC 6121 3 from the other side: a contact asks, allows, or takes back. */
+    async function receiveSubscription(envelope: Envelope, type: SubscriptionType): Promise<Verdict> {
+      const { stanza, from, to } = envelope;
+      const account = to.toBare();
+      const contact = from.toBare();
+      if (!to.isBare) {
+        // The account as a whole is meant, and every available session hears of it.
+        await router.route({ ...envelope, to: account });
+        return swallow;
+      }
+      // RFC 6121 3.1.3: a stranger does not learn which accounts exist.
+      if (!(await accounts.exists(account))) return swallow;
+      if (type === "subscribe") await contacts.checkRoom(account, contact);
+
+      const request = stanza.with({ from: contact.full, to: account.full });
+      const { before, handling } = await move(account, contact, request.toXml(), (item) => inbound(item, type));
+      if (handling === "approve") {
+        await announce("subscribed", account, contact);
+        await showPresence(account, contact);
+      }
+      if (handling !== "pass") return swallow;
+      if (type === "unsubscribe" && before.from === "yes") await showUnavailable(account, contact);
+      return undefined;
+    }
+
+    async function move(
+      account: Jid,
+      contact: Jid,
+      request: string,
+      step: (state: SubscriptionState) => { state: SubscriptionState; handling: Handling },
+    ): Promise<{ before: RosterItem; handling: Handling }> {
+      let before: RosterItem | undefined;
+      let handling: Handling = "stop";
+      await contacts.change(account, contact, (item) => {
+        before = item;
+        const transition = step(item);
+        handling = transition.handling;
+        const { to, from, approved } = transition.state;
+        const asked = item.from === "pending" ? item.request : request;
+        return {
+          ...item,
+          to,
+          from,
+          approved,
+          listed: item.listed || approved || to !== "none" || from === "yes",
+          request: from === "pending" ? asked : "",
+        };
+      });
+      return { before: before as unknown as RosterItem, handling };
+    }
+
+    /** RFC 6121 4.3.2. */
+    async function answerProbe({ stanza, from, to }: Envelope): Promise<Verdict> {
+      const account = to.toBare();
+      if (!(await contacts.seesPresence(from, account))) {
+        await announce("unsubscribed", account, from);
+        return swallow;
+      }
+      if (!to.isBare) return;
+      const online = (await sessions.locate(account)).filter(({ priority }) => priority !== undefined);
+      if (online.length === 0) {
+        await router.route(seal(element("presence", NS.client, { type: "unavailable" }), account, from));
+      }
+      for (const { jid } of online) await router.route(seal(stanza, from, jid));
+      return swallow;
+    }
+
+    /** Has every available session of the account, on whatever node, send its presence to the contact. */
+    async function showPresence(account: Jid, contact: Jid): Promise<void> {
+      const probe = element("presence", NS.client, { type: "probe" });
+      for (const { jid, priority } of await sessions.locate(account)) {
+        if (priority !== undefined) await router.route(seal(probe, contact, jid));
+      }
+    }
+
+    async function showUnavailable(account: Jid, contact: Jid): Promise<void> {
+      const farewell = element("presence", NS.client, { type: "unavailable" });
+      for (const { jid, priority } of await sessions.locate(account)) {
+        if (priority !== undefined) await router.route(seal(farewell, jid, contact));
+      }
+    }
+
+    function announce(type: SubscriptionType, account: Jid, contact: Jid): MaybePromise<void> {
+      return router.route(seal(element("presence", NS.client, { type }), account, contact.toBare()));
+    }
+  },
+});
+
+/** Each contact is a pair of its own, so they go side by side (order is kept within a pair: RFC 6120 10.1). */
+async function eachContact(
+  items: ReadonlyMap<string, RosterItem>,
+  run: (contact: Jid, item: RosterItem) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    [...items].map(([bare, item]) => {
+      const contact = parseJid(bare);
+      return contact === undefined ? undefined : run(contact, item);
+    }),
+  );
+}
+
+/** The filter has done all there is to do. */
+function silently(done: MaybePromise<void>): MaybePromise<Verdict> {
+  return done instanceof Promise ? done.then(() => swallow) : swallow;
+}

@@ -1,0 +1,311 @@
+/** One running server: everything the configuration names, started from the ground up and stopped the other way round. */
+import type { Accounts } from "./auth/accounts.ts";
+import type { ClientStream } from "./c2s/client-stream.ts";
+import { StanzaCounters } from "./c2s/counters.ts";
+import type { ClientServices } from "./c2s/services.ts";
+import { type Cluster, ClusterError } from "./cluster/cluster.ts";
+import { openCluster } from "./cluster/open.ts";
+import { ConfigError, mistakesOf } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
+import { type Door, openC2s, openHttp, openOps } from "./listeners.ts";
+import { HookTable } from "./module/hook-table.ts";
+import { type Choice, obstacles, startModules } from "./module/loader.ts";
+import { MODULES } from "./modules/catalogue.ts";
+import { Certificates, selfSigned } from "./net/tls.ts";
+import { Health } from "./observe/health.ts";
+import type { Logger } from "./observe/log.ts";
+import { createMetrics, type Metrics } from "./observe/metrics.ts";
+import { Hosts, type HostType } from "./router/hosts.ts";
+import { Router } from "./router/router.ts";
+import { Sessions } from "./router/sessions.ts";
+import { type StorageDriver, StorageError } from "./storage/specs.ts";
+import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers } from "./stores.ts";
+import { StreamError } from "./xmpp/errors.ts";
+
+/** How often the stores are asked whether they are well, milliseconds. */
+const STORE_CHECK_MS = 5000;
+const RETRY_MS = { first: 250, longest: 5000 };
+
+export interface RunningNode {
+  readonly id: string;
+  readonly doors: readonly Door[];
+  readonly metrics: Metrics;
+  /** Reads the certificates again. */
+  reload(): void;
+  /** Unready first, then good-bye to every client, then everything closed; settles within drain + stop_timeout and a little. */
+  stop(): Promise<void>;
+}
+
+/** Settles when clients can come in. Rejects with a ConfigError for what can never work; for what may yet come up, it waits. */
+export async function startNode(config: Config, log: Logger, aborted: AbortSignal): Promise<RunningNode> {
+  const drivers = await openDrivers(config, log);
+  const choices = chooseModules(config, drivers);
+  const certificates = await openCertificates(config);
+  const cluster = await openCluster(clusterOptions(config, log));
+  const metrics = createMetrics();
+  const health = new Health();
+  const undo: (() => Promise<void>)[] = [() => closeDrivers(drivers)];
+  const stopAll = async () => {
+    for (const step of undo.reverse()) await step();
+  };
+
+  try {
+    // Open from the first moment, so that whoever waits for the node can see why.
+    const opsDoors: Door[] = [];
+    for (const listen of config.listen) {
+      if (listen.kind === "ops") opsDoors.push(await openOps(listen, health, metrics));
+    }
+    undo.push(() => closeDoors(opsDoors));
+
+    for (const [name, driver] of drivers) {
+      await persistently(`storage.${name}`, () => driver.migrate(), log, aborted);
+    }
+    undo.push(watchStores(drivers, health, metrics));
+
+    const accounts = openAccounts(config, drivers);
+    const hosts = new Hosts();
+    const sessions = new Sessions(cluster, log, {
+      maxPerAccount: config.sessions.max_per_account,
+      replaceTimeoutMs: config.sessions.replace_timeout,
+    });
+    const router = new Router(hosts, sessions, log, metrics);
+    const types = addHosts(config, hosts, accounts, log);
+    observeCluster(cluster, sessions, hosts, metrics, log);
+    health.add("cluster", () => cluster.healthy());
+
+    await persistently("cluster", () => cluster.start(), log, aborted);
+    undo.push(() => cluster.stop());
+
+    for (const [name, type] of types) {
+      const stop = await startModules(choices.get(name) ?? [], {
+        hostType: name,
+        hooks: type.hooks,
+        sessions,
+        accounts: type.accounts,
+        router,
+        clock: { seconds: () => Math.floor(Date.now() / 1000) },
+        log: log.with({ hostType: name }),
+        metrics,
+      });
+      undo.push(stop);
+    }
+
+    const streams = new Set<ClientStream>();
+    const services: ClientServices = {
+      nodeId: config.node.id,
+      hosts,
+      sessions,
+      router,
+      streams,
+      log,
+      counters: new StanzaCounters(metrics),
+      streamErrors: metrics.counters("xmpp_stream_errors_total", "Streams ended with an error.", ["condition"]),
+      logins: metrics.counters("xmpp_auth_total", "Logins tried.", ["mechanism", "result"]),
+      accountsOf: (host) => accounts.get(host.domain) as Accounts,
+    };
+    observeStreams(streams, sessions, health, metrics);
+
+    const doors: Door[] = [];
+    undo.push(() => closeDoors(doors));
+    for (const listen of config.listen) {
+      if (listen.kind === "c2s") doors.push(await openC2s(listen, { config, certificates, services }));
+      if (listen.kind === "http") doors.push(await openHttp(listen, { config, certificates, services }));
+    }
+    health.serving();
+    for (const { kind, host, port } of [...doors, ...opsDoors]) log.info("listener.opened", { kind, host, port });
+
+    return {
+      id: config.node.id,
+      doors: [...doors, ...opsDoors],
+      metrics,
+      reload: () => certificates.reload(),
+      async stop() {
+        health.draining();
+        log.info("node.draining", { sessions: sessions.count, ms: config.node.drain });
+        await delay(config.node.drain);
+        await closeDoors(doors);
+        await farewell(streams, config.node.stop_timeout);
+        await stopAll();
+        log.info("node.stopped");
+      },
+    };
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+/** Which modules each host type runs, each with its checked configuration. Throws a ConfigError with all that is wrong. */
+function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, readonly Choice[]> {
+  const mistakes = accountObstacles(config, drivers);
+  const chosen = new Map<string, Choice[]>();
+  for (const [type, { modules, storage }] of Object.entries(config.host_types)) {
+    const wanted = modules ?? Object.fromEntries([...MODULES.keys()].map((name) => [name, {}]));
+    const choices: Choice[] = [];
+    for (const [name, table] of Object.entries(wanted)) {
+      const module = MODULES.get(name);
+      if (module === undefined) {
+        mistakes.push(
+          `host_types.${type}.modules.${name}: there is no such module; there are ${[...MODULES.keys()].join(", ")}`,
+        );
+        continue;
+      }
+      const checked = module.config?.safeParse(table, { reportInput: true });
+      if (checked?.success === false)
+        mistakes.push(...mistakesOf(checked.error, ["host_types", type, "modules", name]));
+      if (module.config === undefined && Object.keys(table).length > 0) {
+        mistakes.push(`host_types.${type}.modules.${name}: this module has no settings; leave its table empty`);
+      }
+      choices.push({ module, config: checked?.data, driver: drivers.get(storage) as StorageDriver });
+    }
+    mistakes.push(
+      ...choices.flatMap((choice) => obstacles(choice, choices)).map((why) => `host_types.${type}: ${why}`),
+    );
+    chosen.set(type, choices);
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return chosen;
+}
+
+async function openCertificates(config: Config): Promise<Certificates> {
+  if (config.certificates.length > 0) {
+    try {
+      return new Certificates(config.certificates);
+    } catch (error) {
+      throw new ConfigError([`certificates: ${error instanceof Error ? error.message : String(error)}`]);
+    }
+  }
+  return new Certificates([
+    await selfSigned(
+      config.node.data_dir,
+      config.hosts.map(({ domain }) => domain),
+    ),
+  ]);
+}
+
+function clusterOptions(config: Config, log: Logger): Parameters<typeof openCluster>[0] {
+  const common = {
+    nodeId: config.node.id,
+    log: (event: string, details: Readonly<Record<string, unknown>>) => log.warn(event, details),
+  };
+  const { cluster } = config;
+  if (cluster.kind === "local") return { kind: "local", ...common };
+  return {
+    kind: "redis",
+    ...common,
+    nodes: cluster.nodes,
+    renewEvery: cluster.renew_every,
+    leaseFor: cluster.lease_for,
+    answerWithin: cluster.answer_within,
+    maxQueuedBytes: cluster.max_queued,
+    ...(cluster.password === undefined ? {} : { password: cluster.password }),
+  };
+}
+
+function addHosts(
+  config: Config,
+  hosts: Hosts,
+  accounts: ReadonlyMap<string, Accounts>,
+  log: Logger,
+): ReadonlyMap<string, HostType> {
+  const types = new Map<string, HostType>();
+  for (const name of Object.keys(config.host_types)) {
+    types.set(name, {
+      name,
+      hooks: new HookTable(log.with({ hostType: name })),
+      accounts: { exists: (account) => accounts.get(account.domain)?.exists(account.local) ?? false },
+    });
+  }
+  for (const { domain, type } of config.hosts) hosts.add(domain, types.get(type) as HostType);
+  return types;
+}
+
+function observeCluster(cluster: Cluster, sessions: Sessions, hosts: Hosts, metrics: Metrics, log: Logger): void {
+  cluster.onLost(({ jid, priority }) => {
+    log.info("session.lost", { jid: jid.full });
+    const notices = hosts.get(jid.domain)?.type.hooks.notices;
+    void notices?.sessionLost.tell({ jid, available: priority !== undefined });
+  });
+  cluster.onDisplaced((entry) => sessions.displaced(entry));
+  cluster.onFenced(() => log.warn("node.fenced", { sessions: sessions.count }));
+  cluster.onRejoined(() => log.info("node.rejoined", { sessions: sessions.count }));
+  metrics.gauge("xmpp_cluster_up", "Whether this node reaches the others.", () => (cluster.healthy() ? 1 : 0));
+  metrics.gauge("xmpp_cluster_nodes", "Living nodes, this one included.", () => cluster.nodes().length);
+  metrics.gauges(
+    "xmpp_cluster_stat",
+    "What happened in the cluster layer since the start, and what it holds.",
+    "name",
+    () => new Map(Object.entries(cluster.stats())),
+  );
+}
+
+function observeStreams(streams: Set<ClientStream>, sessions: Sessions, health: Health, metrics: Metrics): void {
+  metrics.gauge("xmpp_sessions", "Bound resources on this node.", () => sessions.count);
+  metrics.gauge("xmpp_ready", "Whether the load balancer may send clients.", () =>
+    health.readiness().status === 200 ? 1 : 0,
+  );
+  metrics.gauges("xmpp_streams", "Open client streams, bound or not.", "transport", () => {
+    const counts = new Map([
+      ["tcp", 0],
+      ["websocket", 0],
+    ]);
+    for (const { transport } of streams) counts.set(transport.kind, (counts.get(transport.kind) ?? 0) + 1);
+    return counts;
+  });
+}
+
+/** Asks each store now and then how it is; the answer is what readiness and the metrics tell. Returns what ends it. */
+function watchStores(drivers: Drivers, health: Health, metrics: Metrics): () => Promise<void> {
+  const up = new Map([...drivers.keys()].map((name) => [name, true]));
+  const look = async () => {
+    await Promise.all([...drivers].map(async ([name, driver]) => up.set(name, await driver.healthy())));
+  };
+  const timer = setInterval(() => void look(), STORE_CHECK_MS);
+  for (const name of drivers.keys()) health.add(`storage.${name}`, () => up.get(name) === true);
+  metrics.gauges(
+    "xmpp_storage_up",
+    "Whether the store answered last.",
+    "store",
+    () => new Map([...up].map(([name, well]) => [name, well ? 1 : 0])),
+  );
+  return async () => clearInterval(timer);
+}
+
+/** Tries until it works; only what cannot be reached is worth trying again. */
+async function persistently(what: string, run: () => Promise<void>, log: Logger, aborted: AbortSignal): Promise<void> {
+  for (let wait = RETRY_MS.first; ; wait = Math.min(wait * 2, RETRY_MS.longest)) {
+    aborted.throwIfAborted();
+    try {
+      await run();
+      return;
+    } catch (error) {
+      if (!(error instanceof StorageError || error instanceof ClusterError)) throw error;
+      log.warn("start.waiting", { for: what, reason: error.message });
+      await delay(wait, aborted);
+    }
+  }
+}
+
+/** Every client hears why, and has some time to say good-bye itself (RFC 6120 4.9.3.19). */
+async function farewell(streams: ReadonlySet<ClientStream>, timeoutMs: number): Promise<void> {
+  const gone = [...streams].map((stream) => stream.gone);
+  for (const stream of [...streams]) stream.close(new StreamError("system-shutdown"));
+  const late = new AbortController();
+  await Promise.race([Promise.all(gone), delay(timeoutMs, late.signal)]);
+  late.abort();
+}
+
+async function closeDoors(doors: readonly Door[]): Promise<void> {
+  await Promise.all(doors.map((door) => door.close()));
+}
+
+/** Ends early, and without complaint, when aborted. */
+function delay(ms: number, aborted?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    aborted?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

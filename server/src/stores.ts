@@ -1,0 +1,106 @@
+/** The stores and accounts that the configuration names: opened alike for the running node and for the command line. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Accounts, type AccountsOptions } from "./auth/accounts.ts";
+import { HashQueue } from "./auth/hash-queue.ts";
+import { Throttle } from "./auth/throttle.ts";
+import type { Config, StorageConfig } from "./config/schema.ts";
+import type { Logger } from "./observe/log.ts";
+import { type DriverOptions, openDriver } from "./storage/open.ts";
+import type { AccountStore, StorageDriver } from "./storage/specs.ts";
+
+export type Drivers = ReadonlyMap<string, StorageDriver>;
+
+/** Opens every store; nothing is contacted yet. */
+export async function openDrivers(config: Config, log: Logger): Promise<Drivers> {
+  const drivers = new Map<string, StorageDriver>();
+  for (const [name, store] of Object.entries(config.storage)) {
+    drivers.set(name, await openDriver(driverOptions(store, config.node.data_dir, name, log)));
+  }
+  return drivers;
+}
+
+export async function closeDrivers(drivers: Drivers): Promise<void> {
+  for (const driver of drivers.values()) await driver.close();
+}
+
+function driverOptions(store: StorageConfig, dataDir: string, name: string, log: Logger): DriverOptions {
+  const warn = (message: string) => log.warn("storage.warned", { store: name, message });
+  switch (store.driver) {
+    case "memory":
+      return { driver: "memory" };
+    case "sqlite":
+      return { driver: "sqlite", path: store.path === ":memory:" ? store.path : join(dataDir, store.path) };
+    case "postgres":
+      return {
+        driver: "postgres",
+        host: store.host,
+        port: store.port,
+        database: store.database,
+        username: store.username,
+        password: store.password,
+        tls: store.ca === undefined ? undefined : { ca: readFileSync(store.ca, "utf8") },
+        max: store.connections,
+        queue: store.queue,
+        connectionTimeout: store.connect_timeout,
+        statementTimeout: store.statement_timeout,
+        warn,
+      };
+    case "ldap":
+      return {
+        driver: "ldap",
+        url: store.url,
+        startTls: store.start_tls,
+        ca: store.ca === undefined ? undefined : readFileSync(store.ca, "utf8"),
+        bindDn: store.bind_dn,
+        bindPassword: store.bind_password,
+        base: store.base,
+        scope: store.scope,
+        filter: store.filter,
+        max: store.connections,
+        queue: store.queue,
+        timeout: store.timeout,
+        warn,
+      };
+  }
+}
+
+/** What is wrong with the stores that accounts are to come from; empty when nothing is. */
+export function accountObstacles(config: Config, drivers: Drivers): string[] {
+  return Object.entries(config.host_types).flatMap(([name, { accounts }]) =>
+    accounts
+      .filter((store) => drivers.get(store)?.accounts === undefined)
+      .map(
+        (store) =>
+          `host_types.${name}.accounts: the store "${store}" cannot keep accounts; take it out, or name another`,
+      ),
+  );
+}
+
+/** The accounts of each domain. */
+export function openAccounts(config: Config, drivers: Drivers): ReadonlyMap<string, Accounts> {
+  const { auth } = config;
+  const shared: AccountsOptions = {
+    hashing: new HashQueue(),
+    throttle: new Throttle(() => performance.now(), {
+      failuresPerAddress: auth.failures_per_address,
+      failuresPerAccount: auth.failures_per_account,
+      period: auth.failure_period,
+      entries: 50_000,
+    }),
+    iterations: auth.scram_iterations,
+    ...(auth.decoy_secret === undefined ? {} : { decoySecret: Buffer.from(auth.decoy_secret) }),
+  };
+  const stores = new Map<string, AccountStore>();
+  for (const [name, driver] of drivers) {
+    const store = driver.accounts?.();
+    if (store !== undefined) stores.set(name, store);
+  }
+  return new Map(
+    config.hosts.map(({ domain, type }) => {
+      const { accounts, password_length } = config.host_types[type] as Config["host_types"][string];
+      const own = accounts.map((name) => stores.get(name)).filter((store) => store !== undefined);
+      return [domain, new Accounts(domain, own, { ...shared, passwordLength: password_length })];
+    }),
+  );
+}

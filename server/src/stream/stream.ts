@@ -1,0 +1,234 @@
+/** One XML stream over one transport: how it opens, what it negotiates, and every way it can end (RFC 6120 4). */
+import type { Transport } from "../net/transport.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
+import { type Element, element } from "../xml/element.ts";
+import { XmlError, type XmlLimits } from "../xml/parser.ts";
+import { StreamError } from "../xmpp/errors.ts";
+import { NS } from "../xmpp/namespaces.ts";
+import { type Fact, type NegotiatingStream, type Outcome, offered, type StreamFeature } from "./feature.ts";
+import { type Framing, type StreamHeader, TcpFraming, WebSocketFraming } from "./framing.ts";
+import { Inbox } from "./inbox.ts";
+
+export interface StreamLimits {
+  /** From the first byte to a bound resource, milliseconds. */
+  readonly negotiationTimeoutMs: number;
+  readonly xml: XmlLimits;
+  /** The largest element taken from a peer that has not authenticated, bytes. */
+  readonly maxUnauthenticatedBytes: number;
+  /** Stanzas of one stream that wait for a slow one before the socket is paused. */
+  readonly maxInbox: number;
+}
+
+/** Whoever a stream belongs to. */
+export interface StreamOwner<S extends NegotiatingStream> {
+  /** The stream as features see it. */
+  readonly negotiating: S;
+  /** Checks the peer's header and returns the domain to answer for; a StreamError thrown refuses it. */
+  opened(header: StreamHeader): { readonly domain: string; readonly features: readonly StreamFeature<S>[] };
+  /** Elements after negotiation, in order. Must not fail: throws a StreamError at most. */
+  received(element: Element): MaybePromise<void>;
+  /** The stream is over; once. `error` is what this side ended it with, if it did. */
+  ended(error: StreamError | undefined): void;
+  /** A failure that nobody foresaw; the stream is closed with internal-server-error. */
+  failed(error: unknown): void;
+}
+
+type Life = "opening" | "negotiating" | "established" | "closing" | "closed";
+
+/** Stands in the inbox behind the last element: the stream ends once all that came before is handled. */
+const END: unique symbol = Symbol("end");
+
+export class XmppStream<S extends NegotiatingStream> {
+  readonly transport: Transport;
+  readonly facts: Set<Fact> = new Set();
+  readonly #makeId: () => string;
+  readonly #owner: StreamOwner<S>;
+  readonly #framing: Framing;
+  readonly #limits: StreamLimits;
+  readonly #inbox: Inbox<Element | typeof END>;
+  readonly #deadline: NodeJS.Timeout;
+  #life: Life = "opening";
+  #id = "";
+  #domain = "";
+  #peer: string | undefined;
+  #features: readonly StreamFeature<S>[] = [];
+  #headerSent = false;
+  #restarting = false;
+  #error: StreamError | undefined;
+
+  /** `makeId` gives each opening of the stream an id that nobody can guess (RFC 6120 4.7.3). */
+  constructor(makeId: () => string, transport: Transport, owner: StreamOwner<S>, limits: StreamLimits) {
+    this.#makeId = makeId;
+    this.transport = transport;
+    this.#owner = owner;
+    this.#limits = limits;
+    if (transport.secure) this.facts.add("secure");
+    const xml = { ...limits.xml, maxStanzaBytes: Math.min(limits.xml.maxStanzaBytes, limits.maxUnauthenticatedBytes) };
+    const sink = {
+      open: (header: StreamHeader) => this.#opened(header),
+      element: (element: Element) => this.#received(element),
+      close: () => this.close(),
+    };
+    this.#framing = transport.kind === "tcp" ? new TcpFraming(sink, xml) : new WebSocketFraming(sink, xml);
+    this.#inbox = new Inbox((item) => this.#handOn(item), transport, limits.maxInbox);
+    this.#deadline = setTimeout(() => this.close(new StreamError("connection-timeout")), limits.negotiationTimeoutMs);
+    transport.attach({
+      data: (chunk) => this.#guard(() => this.#framing.data(chunk)),
+      secured: () => {},
+      closed: () => this.#finish(),
+    });
+  }
+
+  /** The id last sent to the peer; "" before the stream is open. */
+  get id(): string {
+    return this.#id;
+  }
+
+  /** Whether it is closed, or closing. */
+  get over(): boolean {
+    return this.#life === "closing" || this.#life === "closed";
+  }
+
+  send(element: Element): void {
+    if (this.over) return;
+    this.transport.write(this.#framing.element(element));
+  }
+
+  /**
+   * Says why, if there is a reason, and good-bye (RFC 6120 4.4, 4.9). What comes after is not read; what came before is
+   * still handled, and only then does the owner hear that the stream has ended. A peer's good-bye is answered the same way.
+   */
+  close(error?: StreamError): void {
+    if (this.over) return;
+    this.#error = error;
+    this.#sendHeader();
+    if (error !== undefined) this.transport.write(this.#framing.streamElement("error", errorChildren(error)));
+    this.transport.write(this.#framing.footer);
+    this.#life = "closing";
+    clearTimeout(this.#deadline);
+    this.#framing.halt();
+    this.transport.end();
+    this.#inbox.push(END);
+  }
+
+  #opened(header: StreamHeader): void {
+    this.#peer = header.from;
+    const { domain, features } = this.#owner.opened(header);
+    this.#domain = domain;
+    this.#features = features;
+    // RFC 6120 4.7.5: version 1.0 or higher; a peer without one cannot negotiate TLS or SASL.
+    if (header.version === undefined || !/^[1-9]\d*\.\d+$/.test(header.version)) {
+      throw new StreamError("unsupported-version");
+    }
+    this.#life = "negotiating";
+    this.#restarting = false;
+    this.#sendHeader();
+    this.#advertise();
+  }
+
+  #received(element: Element): void {
+    if (this.#life === "established") {
+      this.#inbox.push(element);
+      return;
+    }
+    this.#framing.suspend();
+    const result = this.#negotiate(element);
+    if (!(result instanceof Promise)) {
+      this.#apply(result);
+      return;
+    }
+    this.transport.pause();
+    void result.then(
+      (outcome) => {
+        if (this.over) return;
+        this.transport.resume();
+        this.#guard(() => this.#apply(outcome));
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #handOn(item: Element | typeof END): MaybePromise<void> {
+    if (item === END) {
+      this.#owner.ended(this.#error);
+      return;
+    }
+    try {
+      const pending = this.#owner.received(item);
+      return pending instanceof Promise ? pending.catch((error: unknown) => this.#fail(error)) : undefined;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #negotiate(element: Element): MaybePromise<Outcome | undefined> {
+    const feature = offered(this.#features, this.facts).find((candidate) => candidate.takes(element));
+    if (feature !== undefined) return feature.negotiate(element, this.#owner.negotiating);
+    // RFC 6120 4.9.3.12: data before the stream allows it; 7.1 for stanzas before a resource is bound.
+    const stanza = element.xmlns === NS.client && ["message", "presence", "iq"].includes(element.name);
+    if (stanza) throw new StreamError("not-authorized");
+    const known = this.#features.some((candidate) => candidate.takes(element));
+    throw known ? new StreamError("policy-violation", "not offered") : new StreamError("unsupported-stanza-type");
+  }
+
+  #apply(outcome: Outcome | undefined): void {
+    for (const fact of outcome?.gained ?? []) this.facts.add(fact);
+    if (this.facts.has("authenticated")) this.#framing.limit({ maxStanzaBytes: this.#limits.xml.maxStanzaBytes });
+    if (outcome?.restart) {
+      this.#headerSent = false;
+      this.#restarting = true;
+      this.#life = "opening";
+      this.#framing.restart();
+    } else if (outcome !== undefined && this.facts.has("bound")) {
+      this.#life = "established";
+      clearTimeout(this.#deadline);
+    }
+    this.#framing.resume();
+  }
+
+  #sendHeader(): void {
+    if (this.#headerSent) return;
+    this.#headerSent = true;
+    this.#id = this.#makeId();
+    const attrs: Record<string, string> = { id: this.#id, version: "1.0", "xml:lang": "en" };
+    if (this.#domain !== "") attrs.from = this.#domain;
+    if (this.#peer !== undefined && !this.#restarting) attrs.to = this.#peer;
+    this.transport.write(this.#framing.header(attrs));
+  }
+
+  #advertise(): void {
+    const features = offered(this.#features, this.facts).map((feature) => feature.advertise(this.#owner.negotiating));
+    this.transport.write(this.#framing.streamElement("features", features));
+  }
+
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (error instanceof StreamError) this.close(error);
+    else if (error instanceof XmlError) this.close(new StreamError(error.condition, error.message));
+    else {
+      this.#owner.failed(error);
+      this.close(new StreamError("internal-server-error"));
+    }
+  }
+
+  #finish(): void {
+    const ending = this.over;
+    this.#life = "closed";
+    clearTimeout(this.#deadline);
+    this.#framing.halt();
+    if (!ending) this.#inbox.push(END);
+  }
+}
+
+function errorChildren(error: StreamError): Element[] {
+  const children = [element(error.condition, NS.streamErrors)];
+  if (error.text !== "") children.push(element("text", NS.streamErrors, { "xml:lang": "en" }, error.text));
+  return children;
+}
