@@ -4,10 +4,11 @@ import type { XmlLimits } from "../../src/xml/parser.ts";
 import { DEFAULT_LIMITS, StreamParser, XmlError } from "../../src/xml/parser.ts";
 import { drip, HEADER, Recorder, read } from "./recorder.ts";
 
-/** `fits` is taken and `exceeds` refused, given whole, byte by byte, and in halves. */
+/** `fits` is taken and `exceeds` refused, given whole, in halves, and, unless that takes long, byte by byte. */
 function bounded(name: string, limits: Partial<XmlLimits>, fits: string, exceeds: string): void {
   test(name, () => {
-    for (const cut of [(text: string) => [text], drip, halves]) {
+    for (const cut of [(text: string) => [text], halves, drip]) {
+      if (cut === drip && fits.length > 20_000) continue;
       assert.equal(read([HEADER, ...cut(fits)], limits).condition, undefined);
       const { condition, elements } = read([HEADER, ...cut(exceeds)], limits);
       assert.equal(condition, "policy-violation");

@@ -110,7 +110,7 @@ test("garbage is refused with an XmlError or read, and the same for any cut", ()
       assert.deepEqual(pieces.heard, whole.heard);
       assert.equal(pieces.condition === undefined, whole.condition === undefined);
     }),
-    { ...SETTINGS, numRuns: 1500 },
+    { ...SETTINGS, numRuns: 700 },
   );
 });
 
