@@ -27,7 +27,8 @@ export interface Door {
 
 export interface Behind {
   readonly config: Config;
-  readonly certificates: Certificates;
+  /** None where no listener speaks TLS. */
+  readonly certificates: Certificates | undefined;
   readonly services: ClientServices;
 }
 

@@ -1,5 +1,6 @@
 /** One running server: everything the configuration names, started from the ground up and stopped the other way round. */
 import type { Accounts } from "./auth/accounts.ts";
+import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers } from "./auth/stores.ts";
 import type { ClientStream } from "./c2s/client-stream.ts";
 import { StanzaCounters } from "./c2s/counters.ts";
 import type { ClientServices } from "./c2s/services.ts";
@@ -19,7 +20,6 @@ import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
 import { Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
-import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers } from "./stores.ts";
 import { StreamError } from "./xmpp/errors.ts";
 
 /** How often the stores are asked whether they are well, milliseconds. */
@@ -30,18 +30,31 @@ export interface RunningNode {
   readonly id: string;
   readonly doors: readonly Door[];
   readonly metrics: Metrics;
+  /** By domain. */
+  readonly accounts: ReadonlyMap<string, Accounts>;
   /** Reads the certificates again. */
   reload(): void;
   /** Unready first, then good-bye to every client, then everything closed; settles within drain + stop_timeout and a little. */
   stop(): Promise<void>;
 }
 
+/** Parts that a test brings along instead of having them opened by the configuration. */
+export interface Parts {
+  readonly drivers?: Drivers;
+  readonly cluster?: Cluster;
+}
+
 /** Settles when clients can come in. Rejects with a ConfigError for what can never work; for what may yet come up, it waits. */
-export async function startNode(config: Config, log: Logger, aborted: AbortSignal): Promise<RunningNode> {
-  const drivers = await openDrivers(config, log);
+export async function startNode(
+  config: Config,
+  log: Logger,
+  aborted: AbortSignal,
+  parts: Parts = {},
+): Promise<RunningNode> {
+  const drivers = parts.drivers ?? (await openDrivers(config, log));
   const choices = chooseModules(config, drivers);
   const certificates = await openCertificates(config);
-  const cluster = await openCluster(clusterOptions(config, log));
+  const cluster = parts.cluster ?? (await openCluster(clusterOptions(config, log)));
   const metrics = createMetrics();
   const health = new Health();
   const undo: (() => Promise<void>)[] = [() => closeDrivers(drivers)];
@@ -118,7 +131,8 @@ export async function startNode(config: Config, log: Logger, aborted: AbortSigna
       id: config.node.id,
       doors: [...doors, ...opsDoors],
       metrics,
-      reload: () => certificates.reload(),
+      accounts,
+      reload: () => certificates?.reload(),
       async stop() {
         health.draining();
         log.info("node.draining", { sessions: sessions.count, ms: config.node.drain });
@@ -167,7 +181,12 @@ function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, re
   return chosen;
 }
 
-async function openCertificates(config: Config): Promise<Certificates> {
+/** None where no listener needs any. */
+async function openCertificates(config: Config): Promise<Certificates | undefined> {
+  const needed = config.listen.some(
+    ({ kind, ...listen }) => kind !== "ops" && "tls" in listen && listen.tls !== "none" && listen.tls !== false,
+  );
+  if (!needed) return undefined;
   if (config.certificates.length > 0) {
     try {
       return new Certificates(config.certificates);

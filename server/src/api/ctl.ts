@@ -2,9 +2,9 @@
 /** meerkatctl: what an operator does to a server from the command line, over the same functions as the server's own. */
 import { readFileSync } from "node:fs";
 import type { Accounts } from "../auth/accounts.ts";
+import { closeDrivers, openAccounts, openDrivers } from "../auth/stores.ts";
 import { ConfigError, loadConfig } from "../config/load.ts";
 import { silentLog } from "../observe/log.ts";
-import { closeDrivers, openAccounts, openDrivers } from "../stores.ts";
 import { StanzaError } from "../xmpp/errors.ts";
 import { parseJid } from "../xmpp/jid.ts";
 

@@ -153,7 +153,6 @@ export class TcpTransport implements Transport {
   }
 
   #listen(socket: Socket): void {
-    socket.pause();
     socket.on("error", (error) => this.#note(error));
     socket.on("end", () => this.#ended());
     socket.on("close", () => {

@@ -278,6 +278,29 @@ test("words sent in clear between <starttls/> and the hello break the handshake,
   assert.equal(recorder.isSecured, false);
 });
 
+test("what was written before STARTTLS leaves in clear, however slowly the peer reads it", async () => {
+  const { listener, first } = await bench({
+    tls: "starttls",
+    certificates: await certificates("a.example"),
+    maxBacklogBytes: 64 * MEBIBYTE,
+  });
+  const socket = await dial(listener.address);
+  socket.pause();
+  const { transport, recorder } = await first();
+  const flood = "x".repeat(16 * MEBIBYTE);
+  transport.write(flood);
+  transport.write("<proceed/>");
+  transport.startTls();
+  assert.ok(transport.backlog > 0);
+  const heard = hear(socket);
+  await until(() => heard.text.endsWith("<proceed/>"), "all of it");
+  assert.equal(heard.text.length, flood.length + 10);
+  socket.removeAllListeners("data");
+  connectTls({ socket, rejectUnauthorized: false }).write("<stream:stream>");
+  await until(() => recorder.text === "<stream:stream>", "the restart");
+  assert.ok(transport.secure);
+});
+
 test("words written during the handshake wait for it", async () => {
   const { listener, first } = await starttlsBench();
   const socket = await dial(listener.address);

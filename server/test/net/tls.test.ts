@@ -20,8 +20,7 @@ function secure(address: { port: number }, options: ConnectionOptions = {}): Pro
     const socket = connect({ host: "127.0.0.1", port: address.port, rejectUnauthorized: false, ...options });
     atEnd(() => socket.destroy());
     socket.once("error", reject);
-    // Under TLS 1.3 the server's refusal may come after the client thinks that it is done.
-    socket.once("secureConnect", () => setTimeout(() => resolve(socket), 5));
+    socket.once("secureConnect", () => resolve(socket));
   });
 }
 

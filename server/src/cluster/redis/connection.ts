@@ -14,6 +14,7 @@ export interface ConnectionOptions {
 
 /** ioredis reports a dead shard every 10 ms: one line a second says as much. */
 const LOG_EVERY = 1000;
+const CLOSED = "Connection is closed.";
 
 export function openClient(
   options: ConnectionOptions,
@@ -42,7 +43,9 @@ export function openClient(
   let silenced = 0;
   const failed = (error: Error & { lastNodeError?: Error }) => {
     counters.connectionErrors++;
-    counters.lastError = (error.lastNodeError ?? error).message;
+    const { message } = error.lastNodeError ?? error;
+    // What closed the connection says more than that it is closed.
+    if (message !== CLOSED || counters.lastError === "") counters.lastError = message;
     if (clock.now() - loggedAt < LOG_EVERY) {
       silenced++;
       return;

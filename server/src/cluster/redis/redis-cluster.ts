@@ -64,7 +64,7 @@ export class RedisCluster implements Cluster {
   readonly #rejoined: (() => void)[] = [];
   readonly #sweeping = new Set<string>();
   readonly #renewEvery: number;
-  #state: "out" | "in" | "fenced" = "out";
+  #state: "out" | "joining" | "in" | "fenced" = "out";
   #callOff: (() => void) | undefined;
   #fencings = 0;
   #swept = 0;
@@ -148,29 +148,21 @@ export class RedisCluster implements Cluster {
 
   async start(): Promise<void> {
     const startWithin = this.#options.startWithin ?? 10_000;
-    const giveUpAt = this.#clock.now() + startWithin;
     // Reconnects by itself; how that goes is seen from the commands.
     this.#client.connect().catch(() => {});
     this.bus.start();
+    this.#state = "joining";
     let problem = "";
-    for (let joined = false; !joined || !this.bus.hearsItself(); ) {
-      if (this.#clock.now() >= giveUpAt) {
-        await this.bus.stop();
-        this.#client.disconnect();
-        const why = problem || this.#connection.lastError || "its own channel stays silent";
-        throw new ClusterError(
-          `Redis Cluster at ${this.#options.nodes.join(", ")} not usable in ${startWithin} ms: ${why}`,
-        );
-      }
-      try {
-        if (!joined) {
-          await this.#membership.join();
-          joined = true;
-        } else await this.#membership.refresh();
-      } catch (error) {
-        problem = `${error instanceof Error ? error.message : error} (${this.#connection.lastError || "no connection"})`;
-      }
-      if (!this.bus.hearsItself()) await this.#pause(50);
+    const attempts = this.#join((error) => {
+      problem = error instanceof Error ? error.message : String(error);
+    });
+    if (!(await Promise.race([attempts, this.#pause(startWithin)]))) {
+      this.#state = "out";
+      await this.bus.stop();
+      this.#client.disconnect();
+      const why = [problem, this.#connection.lastError].filter((text) => text !== "").join("; ");
+      const hosts = this.#options.nodes.join(", ");
+      throw new ClusterError(`Redis Cluster at ${hosts} not usable within ${startWithin} ms: ${why || "no answer"}`);
     }
     this.#state = "in";
     this.bus.broadcast(LEASES_CHANGED, "joined");
@@ -212,6 +204,23 @@ export class RedisCluster implements Cluster {
       fencings: this.#fencings,
       swept: this.#swept,
     };
+  }
+
+  /** True when the lease is held and the own channel works; false when `start` has given up meanwhile. */
+  async #join(failed: (error: unknown) => void): Promise<boolean> {
+    let joined = false;
+    while (this.#state === "joining") {
+      try {
+        if (!joined) await this.#membership.join();
+        else if ((await this.#membership.refresh()) !== "kept") await this.#membership.join();
+        joined = true;
+      } catch (error) {
+        failed(error);
+      }
+      if (joined && this.bus.hearsItself()) return true;
+      await this.#pause(50);
+    }
+    return false;
   }
 
   #schedule(milliseconds: number): void {
@@ -309,7 +318,7 @@ export class RedisCluster implements Cluster {
     }
   }
 
-  #pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => this.#clock.after(milliseconds, resolve));
+  #pause(milliseconds: number): Promise<undefined> {
+    return new Promise((resolve) => this.#clock.after(milliseconds, () => resolve(undefined)));
   }
 }

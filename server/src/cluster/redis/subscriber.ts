@@ -62,9 +62,8 @@ export class Subscriber {
   }
 
   #tick(): void {
-    const { clock, log, publish, beatEvery, beatWithin } = this.#options;
-    // A beat that cannot be published is a beat not heard: that is noticed below.
-    publish(this.#beatText).catch(() => {});
+    const { clock, log, beatEvery, beatWithin } = this.#options;
+    this.#beat();
     const now = clock.now();
     const patience = this.#openingSince === undefined ? beatWithin : beatWithin * OPEN_PATIENCE;
     const since = this.#openingSince ?? this.#silentSince;
@@ -74,6 +73,12 @@ export class Subscriber {
       this.#reopen();
     }
     this.#callOff = clock.after(beatEvery, () => this.#tick());
+  }
+
+  #beat(): void {
+    this.#options.publish(this.#beatText).catch(() => {
+      // A beat that cannot be published is a beat not heard, and that is noticed.
+    });
   }
 
   #reopen(): void {
@@ -98,6 +103,7 @@ export class Subscriber {
         this.#close = close;
         this.#openingSince = undefined;
         this.#silentSince = clock.now();
+        this.#beat();
       },
       (error: unknown) => {
         if (generation !== this.#generation) return;

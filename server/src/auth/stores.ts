@@ -1,13 +1,13 @@
 /** The stores and accounts that the configuration names: opened alike for the running node and for the command line. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Accounts, type AccountsOptions } from "./auth/accounts.ts";
-import { HashQueue } from "./auth/hash-queue.ts";
-import { Throttle } from "./auth/throttle.ts";
-import type { Config, StorageConfig } from "./config/schema.ts";
-import type { Logger } from "./observe/log.ts";
-import { type DriverOptions, openDriver } from "./storage/open.ts";
-import type { AccountStore, StorageDriver } from "./storage/specs.ts";
+import type { Config, StorageConfig } from "../config/schema.ts";
+import type { Logger } from "../observe/log.ts";
+import { type DriverOptions, openDriver } from "../storage/open.ts";
+import type { AccountStore, StorageDriver } from "../storage/specs.ts";
+import { Accounts, type AccountsOptions } from "./accounts.ts";
+import { HashQueue } from "./hash-queue.ts";
+import { Throttle } from "./throttle.ts";
 
 export type Drivers = ReadonlyMap<string, StorageDriver>;
 

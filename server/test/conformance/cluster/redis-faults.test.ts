@@ -1,0 +1,132 @@
+/** What becomes of the cluster when parts of Redis die, hang or forget. Each test leaves Redis whole again. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { RedisCluster } from "../../../src/cluster/redis/redis-cluster.ts";
+import { startRedis, type TestRedis, until } from "./redis-containers.ts";
+import { freshAccount, session } from "./suite.ts";
+
+let redis: TestRedis;
+let a: RedisCluster;
+let b: RedisCluster;
+const lost: string[] = [];
+let heard = 0;
+
+before(async () => {
+  redis = await startRedis();
+  // Leases longer than a failover takes, as by default.
+  [a, b] = ["a", "b"].map(
+    (nodeId) => new RedisCluster({ ...redis.options, nodeId, renewEvery: 500, answerWithin: 2000 }),
+  ) as [RedisCluster, RedisCluster];
+  for (const cluster of [a, b]) {
+    cluster.onLost(({ id }) => lost.push(id));
+    cluster.bus.receive("ping", () => heard++);
+  }
+  await Promise.all([a.start(), b.start()]);
+});
+
+after(async () => {
+  await Promise.all([a?.stop(), b?.stop()]);
+  await redis?.stop();
+});
+
+/** Sends both ways until each has been heard, and tells how long that took. */
+async function messagesFlow(within: number): Promise<number> {
+  const took = [a, b].map(async (from) => {
+    const to = from === a ? "b" : "a";
+    let arrived = false;
+    return until(`a message from ${from.bus.nodeId} to ${to}`, within, async () => {
+      await Promise.resolve(from.bus.send(to, "ping", "ping")).then(
+        () => {
+          arrived = true;
+        },
+        () => {},
+      );
+      return arrived && from.healthy();
+    });
+  });
+  return Math.max(...(await Promise.all(took)));
+}
+
+test("messages flow again after the master of a node's channel was killed", async (t) => {
+  const port = await redis.masterOf("meerkat:bus:{b}");
+  await redis.signal("KILL", port);
+  t.diagnostic(`healed ${Math.round(await messagesFlow(30_000))} ms after kill -9`);
+  await redis.restart(port);
+  await redis.healed();
+  assert.deepEqual(lost, []);
+});
+
+test("messages flow again, and the subscriber was built anew, after that master hung", async (t) => {
+  const port = await redis.masterOf("meerkat:bus:{b}");
+  const before = b.stats().resubscribes ?? 0;
+  await redis.signal("STOP", port);
+  await until("the silence is noticed", 30_000, () => (b.stats().resubscribes ?? 0) > before);
+  const heardBefore = heard;
+  t.diagnostic(`healed ${Math.round(await messagesFlow(30_000))} ms after it was noticed`);
+  await until("a message was heard, not only taken", 10_000, () => heard > heardBefore);
+  await redis.signal("CONT", port);
+  await redis.healed();
+  assert.deepEqual(lost, []);
+});
+
+test("the lease outlives the loss of the master that keeps it", async () => {
+  const alice = freshAccount("alice");
+  const entry = session(alice, "balcony", "a");
+  await a.registry.claim(entry);
+  const joins = a.stats().joins;
+  const port = await redis.masterOf("meerkat:{leases}");
+  await redis.signal("KILL", port);
+  await until("a renewal was missed", 20_000, () => (a.stats().leaseMisses ?? 0) > 0);
+  await until("both are healthy", 30_000, () => a.healthy() && b.healthy());
+  await until(
+    "the session is found",
+    10_000,
+    async () => (await b.registry.locate(alice).catch(() => [])).length === 1,
+  );
+  assert.equal(a.stats().joins, joins);
+  await redis.restart(port);
+  await redis.healed();
+  await a.registry.release(entry);
+  assert.deepEqual(lost, []);
+});
+
+test("after Redis has lost all memory the nodes join again and every session is back", async () => {
+  const accounts = Array.from({ length: 300 }, () => freshAccount("alice"));
+  const owners = accounts.map((account, i) => {
+    const owner = i % 2 === 0 ? a : b;
+    return { owner, entry: session(account, "balcony", owner.bus.nodeId, { priority: i % 100 }) };
+  });
+  await Promise.all(owners.map(({ owner, entry }) => owner.registry.claim(entry)));
+  let rejoined = 0;
+  for (const cluster of [a, b]) cluster.onRejoined(() => rejoined++);
+  await redis.flushAll();
+  await until("both have joined again", 20_000, () => rejoined >= 2 && a.healthy() && b.healthy());
+  const found = await Promise.all(accounts.map((account) => a.registry.locate(account)));
+  assert.deepEqual(
+    found,
+    owners.map(({ entry }) => [entry]),
+  );
+  assert.deepEqual(lost, []);
+  await messagesFlow(10_000);
+  await Promise.all(owners.map(({ owner, entry }) => owner.registry.release(entry)));
+});
+
+test("a Redis that hangs for longer than every lease makes no node bury another", async () => {
+  const alice = freshAccount("alice");
+  const entry = session(alice, "balcony", "a");
+  await a.registry.claim(entry);
+  const ports = [7001, 7002, 7003, 7004, 7005, 7006];
+  await redis.signal("STOP", ...ports);
+  await until("both nodes have noticed", 40_000, () =>
+    [a, b].every((cluster) => cluster.stats().fencings !== 0 && !cluster.healthy()),
+  );
+  await assert.rejects(async () => a.registry.claim(session(alice, "garden", "a")));
+  await redis.signal("CONT", ...ports);
+  await until("both are back", 60_000, () => a.healthy() && b.healthy());
+  await until(
+    "the session is found",
+    20_000,
+    async () => (await b.registry.locate(alice).catch(() => [])).length === 1,
+  );
+  assert.deepEqual(lost, []);
+});
