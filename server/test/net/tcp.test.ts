@@ -292,7 +292,7 @@ test("what was written before STARTTLS leaves in clear, however slowly the peer 
   transport.write("<proceed/>");
   transport.startTls();
   assert.ok(transport.backlog > 0);
-  const heard = hear(socket);
+  const heard = hear(socket.resume());
   await until(() => heard.text.endsWith("<proceed/>"), "all of it");
   assert.equal(heard.text.length, flood.length + 10);
   socket.removeAllListeners("data");
