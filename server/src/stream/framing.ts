@@ -25,8 +25,10 @@ export interface Framing {
   /** Hands nothing on until `resume`; may be called from within the sink. */
   suspend(): void;
   resume(): void;
-  /** The peer will open the stream anew. */
+  /** The peer will open the stream anew; what it has sent already counts. */
   restart(): void;
+  /** The same, but all that it has sent so far is thrown away: nobody knows who wrote it (RFC 6120 5.4.3.3). */
+  renew(): void;
   /** Takes nothing more, ever. */
   halt(): void;
   limit(limits: Partial<XmlLimits>): void;
@@ -39,23 +41,14 @@ export interface Framing {
 
 export class TcpFraming implements Framing {
   readonly footer = "</stream:stream>";
-  readonly #parser: StreamParser;
+  readonly #sink: FramingSink;
+  #limits: Partial<XmlLimits>;
+  #parser: StreamParser;
 
   constructor(sink: FramingSink, limits: Partial<XmlLimits>) {
-    this.#parser = new StreamParser(
-      {
-        open(root, declared) {
-          // RFC 6120 4.8.1, 4.8.3: the root is in the stream namespace, its content in that of a client.
-          if (root.name !== "stream" || root.xmlns !== NS.stream || declared.get("") !== NS.client) {
-            throw new StreamError("invalid-namespace");
-          }
-          sink.open(headerOf(root));
-        },
-        element: (element) => sink.element(element),
-        close: () => sink.close(),
-      },
-      limits,
-    );
+    this.#sink = sink;
+    this.#limits = limits;
+    this.#parser = this.#newParser();
   }
 
   data(chunk: Uint8Array): void {
@@ -70,10 +63,15 @@ export class TcpFraming implements Framing {
   restart(): void {
     this.#parser.restart();
   }
+  renew(): void {
+    this.#parser.halt();
+    this.#parser = this.#newParser();
+  }
   halt(): void {
     this.#parser.halt();
   }
   limit(limits: Partial<XmlLimits>): void {
+    this.#limits = { ...this.#limits, ...limits };
     this.#parser.setLimits(limits);
   }
 
@@ -85,6 +83,23 @@ export class TcpFraming implements Framing {
   }
   element(element: Element): string {
     return element.toXml(NS.client);
+  }
+
+  #newParser(): StreamParser {
+    return new StreamParser(
+      {
+        open: (root, declared) => {
+          // RFC 6120 4.8.1, 4.8.3: the root is in the stream namespace, its content in that of a client.
+          if (root.name !== "stream" || root.xmlns !== NS.stream || declared.get("") !== NS.client) {
+            throw new StreamError("invalid-namespace");
+          }
+          this.#sink.open(headerOf(root));
+        },
+        element: (element) => this.#sink.element(element),
+        close: () => this.#sink.close(),
+      },
+      this.#limits,
+    );
   }
 }
 
@@ -134,6 +149,10 @@ export class WebSocketFraming implements Framing {
   }
   restart(): void {
     this.#open = false;
+  }
+  renew(): void {
+    this.#kept = [];
+    this.restart();
   }
   halt(): void {
     this.#halted = true;

@@ -178,7 +178,8 @@ export class XmppStream<S extends NegotiatingStream> {
       this.#headerSent = false;
       this.#restarting = true;
       this.#life = "opening";
-      this.#framing.restart();
+      if (outcome.gained.includes("secure")) this.#framing.renew();
+      else this.#framing.restart();
     } else if (outcome !== undefined && this.facts.has("bound")) {
       this.#life = "established";
       clearTimeout(this.#deadline);

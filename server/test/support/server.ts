@@ -27,7 +27,7 @@ export async function startServer(
     storage: 'storage = { main = { driver = "memory" } }',
     auth: "auth = { scram_iterations = 4096, failures_per_address = 0, failures_per_account = 0 }",
   };
-  const given = Object.entries(base).filter(([key]) => !new RegExp(`^\\[*${key}[\\].\\s]`, "m").test(toml));
+  const given = Object.entries(base).filter(([key]) => !new RegExp(`^\\s*\\[*${key}[\\].\\s]`, "m").test(toml));
   const config = parseConfig(`${given.map(([, line]) => line).join("\n")}\n${toml}`);
   const node = await startNode(config, silentLog, new AbortController().signal, {
     drivers: new Map([["main", store]]),
@@ -196,14 +196,22 @@ export class RawClient {
   }
 
   #newParser(): StreamParser {
-    return new StreamParser({
+    const parser = new StreamParser({
       open: (root) => {
         this.header = root;
         this.#hear("open");
       },
-      element: (element) => this.#hear(element),
-      close: () => this.#hear("close"),
+      element: (element) => {
+        // From here on the server speaks in a new document (RFC 6120 6.4.6).
+        if (element.name === "success") parser.restart();
+        this.#hear(element);
+      },
+      close: () => {
+        parser.halt();
+        this.#hear("close");
+      },
     });
+    return parser;
   }
 
   #hear(heard: Heard): void {
