@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, before, describe, type TestContext, test } from "node:test";
 import { Client } from "pg";
 import type { PostgresOptions } from "../../../src/storage/drivers/postgres/postgres.ts";
 import { openDriver } from "../../../src/storage/open.ts";
@@ -25,8 +25,6 @@ before(async () => {
     database: "postgres",
     username: "meerkat",
     password: "secret",
-    connectionTimeout: 1000,
-    statementTimeout: 2000,
   };
   await eventually(
     () => failure(migrated(options).then((driver) => driver.close())),
@@ -35,8 +33,9 @@ before(async () => {
   admin = await connect();
 });
 after(async () => {
-  await admin?.end();
+  // First, so that no connection a failed test has left open keeps this process waiting.
   await container?.remove();
+  await admin?.end().catch(() => {});
 });
 
 async function connect(): Promise<Client> {
@@ -46,6 +45,21 @@ async function connect(): Promise<Client> {
   await client.connect();
   return client;
 }
+
+/** Holds up what needs the same lock, until it is let go or the test is over. */
+async function block(t: TestContext, lock: string): Promise<() => Promise<void>> {
+  const blocker = await connect();
+  let held = true;
+  const letGo = async () => {
+    if (held) await blocker.end();
+    held = false;
+  };
+  t.after(letGo);
+  await blocker.query(`begin; ${lock}`);
+  return letGo;
+}
+
+const MIGRATING = "select pg_advisory_xact_lock(7202170116)";
 
 async function emptyDatabase(name: string): Promise<typeof options> {
   await admin.query(`create database ${name}`);
@@ -64,7 +78,7 @@ keyValueSuite("postgres", open);
 mapSuite("postgres", open, { runs: 15 });
 raceSuite("postgres", () => emptyDatabase("race"));
 
-describe("postgres", () => {
+describe("postgres", { timeout: 300_000 }, () => {
   test("migrates an empty database once when eight drivers start on it at once", async () => {
     const empty = await emptyDatabase("eight");
     const drivers = await Promise.all(Array.from({ length: 8 }, () => migrated(empty)));
@@ -89,31 +103,27 @@ describe("postgres", () => {
     await driver.close();
   });
 
-  test("gives up a migration that waits too long for another's, and says so", async () => {
-    const blocker = await connect();
-    await blocker.query("begin; select pg_advisory_xact_lock(7202170116)");
-    const driver = await openDriver({ ...options, statementTimeout: 60_000, migrationTimeout: 100 });
+  test("gives up a migration that waits too long for another's, and says so", async (t) => {
+    const letGo = await block(t, MIGRATING);
+    const driver = await openDriver({ ...options, migrationTimeout: 500 });
     const error = await failure(driver.migrate());
     assert.ok(error instanceof StorageError);
     assert.match(error.message, /statement timeout/);
-    await blocker.query("rollback");
-    await blocker.end();
+    await letGo();
     await driver.migrate();
     await driver.close();
   });
 
-  test("waits for another's migration longer than a statement may take", async () => {
-    const blocker = await connect();
-    await blocker.query("begin; select pg_advisory_xact_lock(7202170116)");
-    const driver = await openDriver({ ...options, statementTimeout: 50 });
+  test("waits for another's migration longer than a statement may take", async (t) => {
+    const letGo = await block(t, MIGRATING);
+    const driver = await openDriver({ ...options, statementTimeout: 300 });
     const migrating = driver.migrate();
-    const waiting = "select now() - query_start > '150 ms' as late from pg_stat_activity where wait_event = 'advisory'";
+    const waiting = "select now() - query_start > '600 ms' as late from pg_stat_activity where wait_event = 'advisory'";
     await eventually(
       async () => (await admin.query(waiting)).rows[0]?.late,
       (late) => late === true,
     );
-    await blocker.query("rollback");
-    await blocker.end();
+    await letGo();
     await migrating;
     await driver.close();
   });
@@ -210,7 +220,7 @@ describe("postgres", () => {
   });
 
   test("gives up on a database that hangs, and goes on when it wakes", async () => {
-    const driver = await migrated({ ...options, statementTimeout: 200, connectionTimeout: 200 });
+    const driver = await migrated({ ...options, statementTimeout: 1000, connectionTimeout: 1000 });
     const items = counter(driver);
     const alice = freshAccount();
     await items.set(alice, "n", 1);
@@ -231,9 +241,8 @@ describe("postgres", () => {
   });
 
   test("closes in time when the database hangs", async () => {
-    const driver = await migrated({ ...options, connectionTimeout: 200 });
-    const hanging = counter(driver).get(freshAccount(), "n");
-    await hanging;
+    const driver = await migrated({ ...options, connectionTimeout: 1000 });
+    await counter(driver).get(freshAccount(), "n");
     await container.pause();
     try {
       const late = failure(counter(driver).get(freshAccount(), "n"));
@@ -244,23 +253,20 @@ describe("postgres", () => {
     }
   });
 
-  test("stops a statement that takes too long, and keeps the connection", async () => {
-    const driver = await migrated({ ...options, max: 1, statementTimeout: 100 });
-    const blocker = await connect();
-    await blocker.query("begin; lock table map_items");
+  test("stops a statement that takes too long, and keeps the connection", async (t) => {
+    const driver = await migrated({ ...options, max: 1, statementTimeout: 500 });
+    const letGo = await block(t, "lock table map_items");
     const error = await failure(counter(driver).get(freshAccount(), "n"));
     assert.ok(error instanceof StorageError);
     assert.match(error.message, /statement timeout/);
-    await blocker.query("rollback");
-    await blocker.end();
+    await letGo();
     assert.equal(await counter(driver).get(freshAccount(), "n"), undefined);
     await driver.close();
   });
 
-  test("opens no more connections than it may, queues no more than it may, and refuses the rest", async () => {
+  test("opens no more connections than it may, queues no more than it may, and refuses the rest", async (t) => {
     const driver = await migrated({ ...options, max: 2, queue: 3, idleTimeout: 60_000 });
-    const blocker = await connect();
-    await blocker.query("begin; lock table map_items");
+    const letGo = await block(t, "lock table map_items");
     const reads = Array.from({ length: 8 }, () => failure(counter(driver).get(freshAccount(), "n")));
     const refused = await Promise.all(reads.slice(5));
     for (const error of refused) {
@@ -268,24 +274,21 @@ describe("postgres", () => {
       assert.match(error.message, /3 requests wait/);
     }
     await eventually(connections, (count) => count === 2);
-    await blocker.query("rollback");
-    await blocker.end();
+    await letGo();
     assert.deepEqual(await Promise.all(reads.slice(0, 5)), Array(5).fill(undefined));
     assert.equal(await connections(), 2);
     await driver.close();
     await eventually(connections, (count) => count === 0);
   });
 
-  test("refuses a request that has waited too long for a connection", async () => {
-    const driver = await migrated({ ...options, max: 1, connectionTimeout: 100 });
-    const blocker = await connect();
-    await blocker.query("begin; lock table map_items");
+  test("refuses a request that has waited too long for a connection", async (t) => {
+    const driver = await migrated({ ...options, max: 1, connectionTimeout: 1000 });
+    const letGo = await block(t, "lock table map_items");
     const first = failure(counter(driver).get(freshAccount(), "n"));
     const second = await failure(counter(driver).get(freshAccount(), "n"));
     assert.ok(second instanceof StorageError);
     assert.match(second.message, /timeout exceeded when trying to connect/);
-    await blocker.query("rollback");
-    await blocker.end();
+    await letGo();
     assert.equal(await first, undefined);
     await driver.close();
   });

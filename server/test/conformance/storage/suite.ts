@@ -72,13 +72,13 @@ export const ODD_TEXTS = [
   "ı",
 ];
 
-/** Asks again until the answer satisfies; fails with the last answer after ten seconds. */
+/** Asks again until the answer satisfies; fails with the last answer after thirty seconds. */
 export async function eventually<T>(ask: () => Promise<T>, satisfies: (answer: T) => boolean): Promise<T> {
-  const until = performance.now() + 10_000;
+  const until = performance.now() + 30_000;
   for (;;) {
     const answer = await ask();
     if (satisfies(answer)) return answer;
-    if (performance.now() > until) throw new Error(`still ${String(answer)} after ten seconds`);
+    if (performance.now() > until) throw new Error(`still ${String(answer)} after thirty seconds`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
