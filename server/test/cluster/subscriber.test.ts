@@ -14,14 +14,14 @@ function listen() {
     log: () => {},
     boot: "boot-a",
     open(onText) {
-      const ready = Promise.withResolvers<() => void>();
-      const opening = { heard: onText, closed: false, finish: () => ready.resolve(close) };
+      const ready = Promise.withResolvers<void>();
+      const opening = { heard: onText, closed: false, finish: () => ready.resolve() };
       const close = () => {
         opening.closed = true;
       };
       opened.push(opening);
       if (!wire.hangs) opening.finish();
-      return ready.promise;
+      return { ready: ready.promise, close };
     },
     async publish(text) {
       if (wire.silent) return 0;
@@ -61,7 +61,7 @@ test("after two seconds of silence it is torn down and built anew, and hears aga
   assert.equal(subscriber.resubscribes, 1);
 });
 
-test("an opening that hangs is given up later, and closed if it comes about after all", async () => {
+test("an opening that hangs is given up later and closed, and stays so if it comes about after all", async () => {
   const { clock, wire, opened, subscriber } = listen();
   wire.hangs = true;
   subscriber.start();
@@ -70,6 +70,7 @@ test("an opening that hangs is given up later, and closed if it comes about afte
   wire.hangs = false;
   await clock.wind(1000);
   assert.equal(opened.length, 2);
+  assert.ok(opened[0]?.closed);
   opened[0]?.finish();
   await settled();
   assert.ok(opened[0]?.closed);
@@ -86,6 +87,14 @@ test("frames are handed on; beats of another process and texts for a closed open
   subscriber.stop();
   opened[0]?.heard("late frame");
   assert.deepEqual(heard, ["frame"]);
+  assert.ok(opened[0]?.closed);
+});
+
+test("stopped while it opens, it closes what is opening", () => {
+  const { wire, opened, subscriber } = listen();
+  wire.hangs = true;
+  subscriber.start();
+  subscriber.stop();
   assert.ok(opened[0]?.closed);
 });
 

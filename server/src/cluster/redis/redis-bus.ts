@@ -7,7 +7,7 @@ import { Handlers } from "../handlers.ts";
 import { busChannel, checkNodeId } from "./keys.ts";
 import { Outbox, type OutboxCounters } from "./outbox.ts";
 import { Receiver } from "./receiver.ts";
-import { Subscriber } from "./subscriber.ts";
+import { type Opening, Subscriber } from "./subscriber.ts";
 
 export interface RedisBusOptions {
   readonly nodeId: string;
@@ -16,7 +16,7 @@ export interface RedisBusOptions {
   readonly clock: Clock;
   readonly log: ClusterLog;
   readonly publish: (channel: string, text: string) => Promise<number>;
-  readonly subscribe: (channel: string, heard: (text: string) => void) => Promise<() => void>;
+  readonly subscribe: (channel: string, heard: (text: string) => void) => Opening;
   /** Living nodes, for `broadcast`. */
   readonly living: () => readonly string[];
   readonly heartbeatEvery: number;

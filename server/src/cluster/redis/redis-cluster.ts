@@ -8,6 +8,7 @@ import { checkNodeId } from "./keys.ts";
 import { Membership } from "./membership.ts";
 import { RedisBus } from "./redis-bus.ts";
 import { RedisRegistry } from "./redis-registry.ts";
+import type { Opening } from "./subscriber.ts";
 
 /** All times in milliseconds. */
 export interface RedisClusterOptions extends ConnectionOptions {
@@ -294,18 +295,12 @@ export class RedisCluster implements Cluster {
     this.#log("cluster.node.swept", { member });
   }
 
-  async #subscribe(channel: string, heard: (text: string) => void): Promise<() => void> {
+  #subscribe(channel: string, heard: (text: string) => void): Opening {
     const client = openClient(this.#options, this.#clock, this.#log, this.#connection);
     client.on("smessage", (from: string, text: string) => {
       if (from === channel) heard(text);
     });
-    try {
-      await client.ssubscribe(channel);
-    } catch (error) {
-      client.disconnect();
-      throw error;
-    }
-    return () => client.disconnect();
+    return { ready: client.ssubscribe(channel), close: () => client.disconnect() };
   }
 
   #tell(listeners: readonly ((entry: SessionEntry) => void)[], entry: SessionEntry): void {

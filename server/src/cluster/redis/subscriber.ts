@@ -6,13 +6,18 @@
 import type { Clock } from "../clock.ts";
 import type { ClusterLog } from "../cluster.ts";
 
+export interface Opening {
+  readonly ready: Promise<unknown>;
+  readonly close: () => void;
+}
+
 export interface SubscriberOptions {
   readonly clock: Clock;
   readonly log: ClusterLog;
   /** Told apart from another process on the same channel by mistake. */
   readonly boot: string;
-  /** Connects and subscribes; resolves with what closes it. */
-  readonly open: (heard: (text: string) => void) => Promise<() => void>;
+  /** Connects and subscribes; can be closed before it is ready. */
+  readonly open: (heard: (text: string) => void) => Opening;
   readonly publish: (text: string) => Promise<unknown>;
   readonly heard: (text: string) => void;
   readonly beatEvery: number;
@@ -32,7 +37,6 @@ export class Subscriber {
   #silentSince = 0;
   #heardAt = Number.NEGATIVE_INFINITY;
   #openingSince: number | undefined;
-  #stopped = false;
   /** How often it was built anew. */
   resubscribes = 0;
   beatsHeard = 0;
@@ -43,7 +47,6 @@ export class Subscriber {
   }
 
   start(): void {
-    this.#stopped = false;
     this.#reopen();
     this.#tick();
   }
@@ -54,7 +57,6 @@ export class Subscriber {
   }
 
   stop(): void {
-    this.#stopped = true;
     this.#generation++;
     this.#callOff?.();
     this.#close?.();
@@ -85,22 +87,19 @@ export class Subscriber {
     const { clock, log, open, heard } = this.#options;
     const generation = ++this.#generation;
     this.#close?.();
-    this.#close = undefined;
     this.#openingSince = clock.now();
-    open((text) => {
+    const opening = open((text) => {
       if (generation !== this.#generation) return;
       if (text === this.#beatText) {
         this.beatsHeard++;
         this.#heardAt = clock.now();
         this.#silentSince = this.#heardAt;
       } else if (!text.startsWith("B1 ")) heard(text);
-    }).then(
-      (close) => {
-        if (generation !== this.#generation || this.#stopped) {
-          close();
-          return;
-        }
-        this.#close = close;
+    });
+    this.#close = opening.close;
+    opening.ready.then(
+      () => {
+        if (generation !== this.#generation) return;
         this.#openingSince = undefined;
         this.#silentSince = clock.now();
         this.#beat();

@@ -15,7 +15,8 @@ before(async () => {
   redis = await startRedis();
   // Leases longer than a failover takes, as by default.
   [a, b] = ["a", "b"].map(
-    (nodeId) => new RedisCluster({ ...redis.options, nodeId, renewEvery: 500, answerWithin: 2000 }),
+    (nodeId) =>
+      new RedisCluster({ ...redis.options, nodeId, renewEvery: 500, answerWithin: 2000, startWithin: 30_000 }),
   ) as [RedisCluster, RedisCluster];
   for (const cluster of [a, b]) {
     cluster.onLost(({ id }) => lost.push(id));
