@@ -1,0 +1,67 @@
+/** The running datacenter from the operator's side: accounts, containers, networks. */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { type Account, ROOT } from "./topology.ts";
+
+/** Runs a program and gives its standard output; rejects with its standard error when it fails. */
+export function run(command: string, args: readonly string[], input = ""): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT });
+    let out = "";
+    let err = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(out);
+      else reject(new Error(`${command} ${args.join(" ")} ended with ${code}:\n${err}${out}`));
+    });
+    // A program that does not read its input is no failure of ours.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+  });
+}
+
+/** Calls Docker Compose as the scripts do. */
+export function compose(args: readonly string[], input = ""): Promise<string> {
+  return run("bash", ["-c", '. scripts/lib.sh && load_env && dc "$@"', "compose", ...args], input);
+}
+
+/** Makes accounts that no other story has, in one go; the local parts begin with the names given. */
+export async function freshAccounts(domain: string, ...names: string[]): Promise<Account[]> {
+  const suffix = randomBytes(4).toString("hex");
+  const accounts = names.map((name) => ({
+    local: `${name}-${suffix}`,
+    domain,
+    password: randomBytes(12).toString("hex"),
+  }));
+  const lines = accounts.map(({ local, password }) => `${local}@${domain} ${password}\n`).join("");
+  // A datacenter elsewhere may be told by the command that runs meerkatctl there.
+  const elsewhere = process.env.MEERKATCTL;
+  if (elsewhere) await run("sh", ["-c", `${elsewhere} account import`], lines);
+  else await compose(["exec", "-T", "meerkat", "meerkatctl", "account", "import"], lines);
+  return accounts;
+}
+
+export interface NodeContainer {
+  readonly id: string;
+  readonly running: boolean;
+}
+
+/** The containers of the Meerkat nodes; the node's own id is the container's host name, the first 12 digits of `id`. */
+export async function nodeContainers(): Promise<NodeContainer[]> {
+  const ids = (await compose(["ps", "--all", "--quiet", "--no-trunc", "meerkat"]))
+    .split("\n")
+    .filter((id) => id !== "");
+  if (ids.length === 0) return [];
+  const states = await run("docker", ["inspect", "--format", "{{.Id}} {{.State.Running}}", ...ids]);
+  return states
+    .trim()
+    .split("\n")
+    .map((line) => ({ id: line.split(" ")[0] as string, running: line.endsWith(" true") }));
+}
+
+/** The full name of one of the project's networks. */
+export function network(name: string): string {
+  return `${process.env.COMPOSE_PROJECT_NAME || "meerkat"}_${name}`;
+}

@@ -1,0 +1,17 @@
+import { enter } from "../lib/topology.ts";
+import { startProber } from "./prober.ts";
+import { readSettings } from "./settings.ts";
+
+const say = (fields: Readonly<Record<string, unknown>>) =>
+  console.log(JSON.stringify({ time: new Date().toISOString(), ...fields }));
+
+const settings = readSettings(process.env);
+enter(settings.target.site);
+const prober = await startProber(settings, say);
+say({ level: "info", what: "prober.started", port: prober.port, intervalMs: settings.intervalMs });
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.once(signal, () => {
+    say({ level: "info", what: "prober.stopping", signal });
+    void prober.stop().then(() => process.exit(0));
+  });
+}
