@@ -1,12 +1,15 @@
 # The one entrance. Each target is a script of scripts/, and `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench fuzz compose-config
+.PHONY: help up build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench fuzz compose-config
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## bring the whole datacenter up; also after a change
 	@scripts/up
+
+build: ## base image, secrets, certificates and images, without starting anything
+	@scripts/bootstrap && scripts/prepare
 
 down: ## stop it and keep its data; VOLUMES=1 forgets data, secrets and certificates
 	@VOLUMES="$(VOLUMES)" scripts/down
