@@ -4,16 +4,18 @@ import { readFileSync } from "node:fs";
 import type { Accounts } from "../auth/accounts.ts";
 import { closeDrivers, openAccounts, openDrivers } from "../auth/stores.ts";
 import { ConfigError, loadConfig } from "../config/load.ts";
+import { forgetAccount } from "../module/forget.ts";
+import { MODULES } from "../modules/catalogue.ts";
 import { silentLog } from "../observe/log.ts";
 import { StanzaError } from "../xmpp/errors.ts";
-import { parseJid } from "../xmpp/jid.ts";
+import { Jid, parseJid } from "../xmpp/jid.ts";
 
 const USAGE = `usage: meerkatctl account COMMAND
 
   add JID        makes an account; says so when there is one already
   ensure JID     makes an account, or gives the one there is this password
   passwd JID     gives an account a new password
-  remove JID     removes an account
+  remove JID     removes an account, and all that is kept under its name
   list DOMAIN    prints the accounts of a domain
   import         adds accounts from standard input: a line each, JID, space, password
 
@@ -23,7 +25,7 @@ The server's configuration is the file named by MEERKAT_CONFIG.
 
 class UsageError extends Error {}
 
-type Command = (accounts: Accounts, local: string) => Promise<string>;
+type Command = (accounts: Accounts, local: string, forget: (account: Jid) => Promise<void>) => Promise<string>;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   async add(accounts, local) {
@@ -41,9 +43,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if ((await accounts.setPassword(local, password())) === "missing") throw new UsageError("there is no such account");
     return `${local}@${accounts.domain} has a new password`;
   },
-  async remove(accounts, local) {
+  async remove(accounts, local, forget) {
     if (!(await accounts.exists(local))) throw new UsageError("there is no such account");
     await accounts.remove(local);
+    await forget(new Jid(local, accounts.domain));
     return `${local}@${accounts.domain} removed`;
   },
 };
@@ -63,7 +66,12 @@ async function main([group, command = "", subject = ""]: readonly string[]): Pro
       if (run === undefined || subject === "") throw new UsageError(USAGE);
       if (jid === undefined || jid.local === "" || !jid.isBare)
         throw new UsageError(`"${subject}" is not an account's JID`);
-      print(await run(served(accounts, jid.domain), jid.local));
+      const type = config.host_types[config.hosts.find(({ domain }) => domain === jid.domain)?.type ?? ""];
+      const driver = drivers.get(type?.storage ?? "");
+      const forget = async (account: Jid) => {
+        if (driver !== undefined) await forgetAccount(MODULES.values(), driver, account);
+      };
+      print(await run(served(accounts, jid.domain), jid.local, forget));
     }
   } finally {
     await closeDrivers(drivers);

@@ -32,6 +32,9 @@ export class Sessions implements SessionTable {
   readonly #log: Logger;
   readonly #options: SessionsOptions;
   readonly #byAccount = new Map<string, Map<string, LocalSession>>();
+  /** Sessions that have claimed their address but are not in the table yet, by id. */
+  readonly #opening = new Map<string, LocalSession>();
+  /** What to do when another node says that a session there has gone, by its id. */
   readonly #leaving = new Map<string, () => void>();
   #count = 0;
   #missed: (envelope: Envelope) => void = () => {};
@@ -90,9 +93,15 @@ export class Sessions implements SessionTable {
     if (others.length >= this.#options.maxPerAccount) {
       throw new StanzaError("resource-constraint", `no more than ${this.#options.maxPerAccount} sessions`);
     }
-    const older = await this.#cluster.registry.claim(session.entry);
-    if (older !== undefined) await this.#evict(older);
-    this.#add(session);
+    this.#opening.set(session.id, session);
+    try {
+      const older = await this.#cluster.registry.claim(session.entry);
+      if (older !== undefined) await this.#evict(older);
+      // Unless a still newer one has come by meanwhile, and has closed it.
+      if (this.#opening.has(session.id)) this.#add(session);
+    } finally {
+      this.#opening.delete(session.id);
+    }
   }
 
   /** Takes a session out, if it is still the one in the table. */
@@ -162,8 +171,10 @@ export class Sessions implements SessionTable {
   }
 
   #drop({ jid, id }: { readonly jid: Jid; readonly id: string }): void {
-    const session = this.at(jid);
-    if (session === undefined || session.id !== id) return;
+    const present = this.at(jid);
+    const session = present?.id === id ? present : this.#opening.get(id);
+    if (session === undefined) return;
+    this.#opening.delete(id);
     this.#remove(session);
     session.replaced();
   }

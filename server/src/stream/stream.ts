@@ -53,8 +53,9 @@ export class XmppStream<S extends NegotiatingStream> {
   #peer: string | undefined;
   #features: readonly StreamFeature<S>[] = [];
   #headerSent = false;
-  #restarting = false;
   #error: StreamError | undefined;
+  /** What the peer sent broke the stream: nothing behind it counts. */
+  #broken = false;
 
   /** `makeId` gives each opening of the stream an id that nobody can guess (RFC 6120 4.7.3). */
   constructor(makeId: () => string, transport: Transport, owner: StreamOwner<S>, limits: StreamLimits) {
@@ -121,7 +122,6 @@ export class XmppStream<S extends NegotiatingStream> {
       throw new StreamError("unsupported-version");
     }
     this.#life = "negotiating";
-    this.#restarting = false;
     this.#sendHeader();
     this.#advertise();
   }
@@ -153,6 +153,7 @@ export class XmppStream<S extends NegotiatingStream> {
       this.#owner.ended(this.#error);
       return;
     }
+    if (this.#broken) return;
     try {
       const pending = this.#owner.received(item);
       return pending instanceof Promise ? pending.catch((error: unknown) => this.#fail(error)) : undefined;
@@ -176,7 +177,6 @@ export class XmppStream<S extends NegotiatingStream> {
     if (this.facts.has("authenticated")) this.#framing.limit({ maxStanzaBytes: this.#limits.xml.maxStanzaBytes });
     if (outcome?.restart) {
       this.#headerSent = false;
-      this.#restarting = true;
       this.#life = "opening";
       if (outcome.gained.includes("secure")) this.#framing.renew();
       else this.#framing.restart();
@@ -193,7 +193,7 @@ export class XmppStream<S extends NegotiatingStream> {
     this.#id = this.#makeId();
     const attrs: Record<string, string> = { id: this.#id, version: "1.0", "xml:lang": "en" };
     if (this.#domain !== "") attrs.from = this.#domain;
-    if (this.#peer !== undefined && !this.#restarting) attrs.to = this.#peer;
+    if (this.#peer !== undefined) attrs.to = this.#peer;
     this.transport.write(this.#framing.header(attrs));
   }
 
@@ -211,6 +211,7 @@ export class XmppStream<S extends NegotiatingStream> {
   }
 
   #fail(error: unknown): void {
+    this.#broken = true;
     if (error instanceof StreamError) this.close(error);
     else if (error instanceof XmlError) this.close(new StreamError(error.condition, error.message));
     else {

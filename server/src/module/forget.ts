@@ -1,0 +1,14 @@
+import type { KeyValueStore, MapStore, StorageDriver, StoreSpecs } from "../storage/specs.ts";
+import type { Jid } from "../xmpp/jid.ts";
+import type { AnyModule } from "./api.ts";
+
+/** Takes away all that the modules keep under an account, so that whoever gets the name next finds nothing. */
+export async function forgetAccount(modules: Iterable<AnyModule>, driver: StorageDriver, account: Jid): Promise<void> {
+  for (const { stores } of modules) {
+    for (const spec of Object.values((stores ?? {}) as StoreSpecs)) {
+      const store = spec.open(driver);
+      if (spec.capability === "map") await (store as MapStore<unknown>).clear(account);
+      if (spec.capability === "keyValue") await (store as KeyValueStore<unknown>).remove(account);
+    }
+  }
+}
