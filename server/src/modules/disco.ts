@@ -37,35 +37,32 @@ export const disco = defineModule({
     iq(NS.discoItems, "query", {
       host: {
         async get({ from, to, payload }) {
+          refuseNode(payload);
           const items: Element[] = [];
-          if (nodeOf(payload) === undefined) await gather("discoItems", { add: (item) => items.push(item), to, from });
-          return element("query", NS.discoItems, nodeAttrs(payload), ...items);
+          await gather("discoItems", { add: (item) => items.push(item), to, from });
+          return element("query", NS.discoItems, {}, ...items);
         },
       },
       account: {
         async get({ from, to, payload }) {
           if (!(await seesPresence(from, to))) throw new StanzaError("service-unavailable");
+          refuseNode(payload);
           const online = (await sessions.locate(to)).filter(({ priority }) => priority !== undefined);
           const items = online.map(({ jid }) => element("item", NS.discoItems, { jid: jid.full }));
-          return element("query", NS.discoItems, nodeAttrs(payload), ...(nodeOf(payload) === undefined ? items : []));
+          return element("query", NS.discoItems, {}, ...items);
         },
       },
     });
 
     function info(payload: Element, identity: Element): Element {
-      // No nodes are served here, and an unknown one is an error (XEP-0030 7).
-      if (nodeOf(payload) !== undefined) throw new StanzaError("item-not-found");
+      refuseNode(payload);
       const known = features().map((variable) => element("feature", NS.discoInfo, { var: variable }));
       return element("query", NS.discoInfo, {}, identity, ...known);
     }
   },
 });
 
-function nodeOf({ attrs }: Element): string | undefined {
-  return attrs.node;
-}
-
-function nodeAttrs(payload: Element): Record<string, string> {
-  const node = nodeOf(payload);
-  return node === undefined ? {} : { node };
+/** No nodes are served here, and an unknown one is an error (XEP-0030 7). */
+function refuseNode({ attrs }: Element): void {
+  if (attrs.node !== undefined) throw new StanzaError("item-not-found");
 }

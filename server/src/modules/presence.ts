@@ -1,4 +1,5 @@
 /** RFC 6121 3 and 4: who sees whom, and the broadcasts, probes and subscriptions by which they do. */
+import { z } from "zod";
 import { defineModule, type Envelope, type Session } from "../module/api.ts";
 import { seal } from "../module/envelope.ts";
 import { swallow, type Verdict } from "../module/hooks.ts";
@@ -10,20 +11,35 @@ import { type Jid, parseJid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
 import { isSubscription, presencePriority, presenceType, type SubscriptionType } from "../xmpp/stanza.ts";
 import { type Handling, inbound, outbound, type SubscriptionState } from "../xmpp/subscription.ts";
-import { type RosterItem, roster } from "./roster.ts";
+import { type RosterChange, type RosterItem, roster } from "./roster.ts";
 
-/** Directed presences that one session may have out; beyond it the oldest is forgotten (it hears no good-bye). */
-const MAX_DIRECTED = 1000;
+const config = z.strictObject({
+  /** Directed presences that one session may have out; beyond it the oldest is forgotten (it hears no good-bye). */
+  max_directed: z.int().min(1).max(100_000).default(1000),
+  /** Bytes of a request to subscribe, which is kept until it is answered. */
+  max_request_size: z.int().min(256).max(262_144).default(16_384),
+});
+
+/** What is kept was checked when it came in; written anew it may be longer. */
+const KEPT = {
+  maxStanzaBytes: Number.MAX_SAFE_INTEGER,
+  maxTagBytes: Number.MAX_SAFE_INTEGER,
+  maxDepth: Number.MAX_SAFE_INTEGER,
+  maxAttributes: Number.MAX_SAFE_INTEGER,
+};
 
 export const presence = defineModule({
   name: "presence",
   implements: [{ rfc: 6121 }],
+  config,
   requires: [roster],
 
-  start({ sessions, accounts, router, filter, on, use }) {
+  start({ config: limits, sessions, accounts, router, filter, on, use }) {
     const contacts = use(roster);
     /** Whom a session sent presence of its own accord, and owes a good-bye (RFC 6121 4.6). */
     const directed = new WeakMap<Session, Map<string, Jid>>();
+    /** On its way to one session, all that the account as a whole had to do with it being done. */
+    const settled = new WeakSet<Envelope>();
 
     filter("userSend", "record", (envelope) => {
       const { stanza, origin } = envelope;
@@ -39,7 +55,7 @@ export const presence = defineModule({
 
     filter("localDelivery", "record", (envelope) => {
       const { stanza, to } = envelope;
-      if (stanza.name !== "presence" || to.local === "") return;
+      if (stanza.name !== "presence" || to.local === "" || settled.has(envelope)) return;
       const type = presenceType(stanza);
       if (isSubscription(type)) return receiveSubscription(envelope, type);
       if (type === "probe") return answerProbe(envelope);
@@ -56,11 +72,11 @@ export const presence = defineModule({
     on("sessionClosed", async ({ session, lastPresence }) => {
       const farewell = element("presence", NS.client, { type: "unavailable" });
       await sayGoodBye(session, farewell);
-      if (lastPresence !== undefined) await leave(session.jid, farewell);
+      if (lastPresence !== undefined) await leave(session, farewell);
     });
 
     on("sessionLost", async ({ jid, available }) => {
-      if (available) await leave(jid, element("presence", NS.client, { type: "unavailable" }));
+      if (available) await leave({ jid, id: "" }, element("presence", NS.client, { type: "unavailable" }));
     });
 
     contacts.whenRemoved(async (account, contact, before) => {
@@ -77,6 +93,8 @@ export const presence = defineModule({
       const isFirst = !session.available;
       await session.announce(stanza, priority);
       const items = await contacts.list(session.jid);
+      // Replaced meanwhile: others have heard, or will, that it is gone.
+      if (!session.available) return;
       await broadcast(session.jid, stanza, items);
       if (isFirst) await greet(session, items);
     }
@@ -90,23 +108,29 @@ export const presence = defineModule({
       await eachContact(items, async (contact, item) => {
         if (item.to === "yes") await router.route(seal(probe, session.jid, contact));
         // RFC 6121 3.1.3: until it is answered, with whatever it carried.
-        if (item.from === "pending" && item.request !== "") session.send(parseElement(Buffer.from(item.request)));
+        if (item.from === "pending" && item.request !== "") session.send(parseElement(Buffer.from(item.request), KEPT));
       });
     }
 
     /** RFC 6121 4.5. */
     async function unavailable(session: Session, stanza: Element): Promise<void> {
-      if (session.available) await broadcast(session.jid, stanza, await contacts.list(session.jid));
-      await sayGoodBye(session, stanza);
+      const wasAvailable = session.available;
+      // First of all, so that no contact who comes online just now is still shown the old presence.
       await session.announce(undefined, undefined);
+      if (wasAvailable) {
+        await router.route(seal(stanza, session.jid, session.jid));
+        await leave(session, stanza);
+      }
+      await sayGoodBye(session, stanza);
     }
 
-    /** A session has ended without a word. If another has taken its address and spoken, the word would be wrong. */
-    async function leave(jid: Jid, farewell: Element): Promise<void> {
+    /** Others hear that a session is gone; if another has taken its address and spoken, the word would be wrong. */
+    async function leave({ jid, id }: Pick<Session, "jid" | "id">, farewell: Element): Promise<void> {
       const items = await contacts.list(jid);
-      const entries = await sessions.locate(jid);
-      if (entries.some((entry) => entry.jid.full === jid.full && entry.priority !== undefined)) return;
-      await broadcast(jid, farewell, items);
+      const isBack = (await sessions.locate(jid)).some(
+        (entry) => entry.jid.full === jid.full && entry.id !== id && entry.priority !== undefined,
+      );
+      if (!isBack) await broadcast(jid, farewell, items);
     }
 
     async function broadcast(from: Jid, stanza: Element, items: ReadonlyMap<string, RosterItem>): Promise<void> {
@@ -125,7 +149,7 @@ export const presence = defineModule({
       directed.set(origin.session, out);
       out.delete(to.full);
       if (presenceType(stanza) === "available") out.set(to.full, to);
-      if (out.size > MAX_DIRECTED) out.delete(out.keys().next().value as string);
+      if (out.size > limits.max_directed) out.delete(out.keys().next().value as string);
     }
 
     async function sayGoodBye(session: Session, stanza: Element): Promise<void> {
@@ -142,36 +166,52 @@ export const presence = defineModule({
       if (account.bare === contact.bare) return;
       if (type === "subscribe" || type === "subscribed") await contacts.checkRoom(account, contact);
 
-      const { before, handling } = await move(account, contact, "", (item) => outbound(item, type));
+      const { change, handling } = await move(account, contact, "", (item) => outbound(item, type));
+      await contacts.push(account, contact, change);
       if (handling !== "pass") return;
-      if (type === "unsubscribed" && before.from === "yes") await showUnavailable(account, contact);
+      if (type === "unsubscribed" && change.before.from === "yes") await showUnavailable(account, contact);
       await router.route(seal(stanza, account, contact));
       if (type === "subscribed") await showPresence(account, contact);
     }
 
     /** RFC 6121 3 from the other side: a contact asks, allows, or takes back. */
     async function receiveSubscription(envelope: Envelope, type: SubscriptionType): Promise<Verdict> {
-      const { stanza, from, to } = envelope;
-      const account = to.toBare();
-      const contact = from.toBare();
-      if (!to.isBare) {
-        // The account as a whole is meant, and every available session hears of it.
-        await router.route({ ...envelope, to: account });
+      const account = envelope.to.toBare();
+      const contact = envelope.from.toBare();
+      const stanza = envelope.stanza.with({ from: contact.full, to: account.full });
+      if (!envelope.to.isBare) {
+        // The account as a whole is meant.
+        await router.route({ ...envelope, to: account, stanza });
         return swallow;
       }
-      // RFC 6121 3.1.3: a stranger does not learn which accounts exist.
+      const request = stanza.toXml();
+      if (type === "subscribe" && Buffer.byteLength(request) > limits.max_request_size) {
+        throw new StanzaError("not-acceptable", `a request has at most ${limits.max_request_size} bytes`);
+      }
+      // RFC 6121 3.1.3: a stranger does not learn which accounts exist, nor how many contacts they have.
       if (!(await accounts.exists(account))) return swallow;
-      if (type === "subscribe") await contacts.checkRoom(account, contact);
+      if (type === "subscribe" && !(await contacts.hasRoom(account, contact))) return swallow;
 
-      const request = stanza.with({ from: contact.full, to: account.full });
-      const { before, handling } = await move(account, contact, request.toXml(), (item) => inbound(item, type));
+      const { change, handling } = await move(account, contact, request, (item) => inbound(item, type));
+      // RFC 6121 3.1.3: a request is for every available session.
+      if (handling === "pass" && type === "subscribe") return undefined;
+      // RFC 6121 3.1.6, 3.2.3, 3.3.3: an answer is for those that keep the roster, and comes before the roster push.
+      if (handling === "pass") await tellInterested(account, { ...envelope, stanza });
+      await contacts.push(account, contact, change);
       if (handling === "approve") {
         await announce("subscribed", account, contact);
         await showPresence(account, contact);
       }
-      if (handling !== "pass") return swallow;
-      if (type === "unsubscribe" && before.from === "yes") await showUnavailable(account, contact);
-      return undefined;
+      if (type === "unsubscribe" && change.before.from === "yes") await showUnavailable(account, contact);
+      return swallow;
+    }
+
+    async function tellInterested(account: Jid, envelope: Envelope): Promise<void> {
+      for (const { jid } of await contacts.interested(account)) {
+        const copy = { ...envelope, to: jid };
+        settled.add(copy);
+        await router.route(copy);
+      }
     }
 
     async function move(
@@ -179,11 +219,9 @@ export const presence = defineModule({
       contact: Jid,
       request: string,
       step: (state: SubscriptionState) => { state: SubscriptionState; handling: Handling },
-    ): Promise<{ before: RosterItem; handling: Handling }> {
-      let before: RosterItem | undefined;
+    ): Promise<{ change: RosterChange; handling: Handling }> {
       let handling: Handling = "stop";
-      await contacts.change(account, contact, (item) => {
-        before = item;
+      const change = await contacts.change(account, contact, (item) => {
         const transition = step(item);
         handling = transition.handling;
         const { to, from, approved } = transition.state;
@@ -197,7 +235,7 @@ export const presence = defineModule({
           request: from === "pending" ? asked : "",
         };
       });
-      return { before: before as unknown as RosterItem, handling };
+      return { change, handling };
     }
 
     /** RFC 6121 4.3.2. */

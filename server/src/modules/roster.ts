@@ -1,5 +1,6 @@
 /** RFC 6121 2: the contacts of an account, and the state of the presence subscriptions with each. */
 import { z } from "zod";
+import type { SessionEntry } from "../cluster/cluster.ts";
 import { defineModule, type IqRequest, type Session } from "../module/api.ts";
 import { seal } from "../module/envelope.ts";
 import { map } from "../storage/specs.ts";
@@ -19,13 +20,24 @@ export interface RosterItem extends SubscriptionState {
   readonly request: string;
 }
 
+export interface RosterChange {
+  readonly before: RosterItem;
+  readonly after: RosterItem;
+}
+
 export interface RosterApi {
   get(account: Jid, contact: Jid): Promise<RosterItem>;
   /** By the contact's bare JID. */
   list(account: Jid): Promise<ReadonlyMap<string, RosterItem>>;
-  /** Reads, decides and writes in one step, and tells the account's sessions what they can see of it. */
-  change(account: Jid, contact: Jid, decide: (item: RosterItem) => RosterItem): Promise<RosterItem>;
-  /** Throws not-allowed when the account has no room for one more contact. */
+  /** Reads, decides and writes in one step; nobody is told. */
+  change(account: Jid, contact: Jid, decide: (item: RosterItem) => RosterItem): Promise<RosterChange>;
+  /** Tells the interested sessions of a change, if it is one that can be seen in the roster. */
+  push(account: Jid, contact: Jid, change: RosterChange): Promise<void>;
+  /** Sessions that have asked for the roster, on every node (RFC 6121 2.1.6). */
+  interested(account: Jid): Promise<readonly SessionEntry[]>;
+  /** Whether the contact is in, or the account has room for one more. */
+  hasRoom(account: Jid, contact: Jid): Promise<boolean>;
+  /** Throws not-allowed when the account has no room for the contact. */
   checkRoom(account: Jid, contact: Jid): Promise<void>;
   /** Whether the contact may see the account's presence. */
   seesPresence(contact: Jid, account: Jid): Promise<boolean>;
@@ -70,13 +82,22 @@ export const roster = defineModule({
           after = decide(before);
           return isEmpty(after) ? undefined : after;
         });
-        if (isShown(after) && !sameShown(before, after)) await push(account, itemElement(contact.bare, after));
-        return after;
+        return { before, after };
+      },
+
+      async push(account, contact, { before, after }) {
+        if (isShown(after) && !sameShown(before, after)) await pushItem(account, itemElement(contact.bare, after));
+      },
+
+      interested: async (account) => (await sessions.locate(account)).filter(({ marks }) => marks.includes(INTERESTED)),
+
+      async hasRoom(account, contact) {
+        const items = await api.list(account);
+        return items.size < limits.max_items || items.has(contact.bare);
       },
 
       async checkRoom(account, contact) {
-        const items = await api.list(account);
-        if (items.size < limits.max_items || items.has(contact.bare)) return;
+        if (await api.hasRoom(account, contact)) return;
         throw new StanzaError("not-allowed", `no more than ${limits.max_items} contacts`);
       },
 
@@ -86,9 +107,8 @@ export const roster = defineModule({
       },
     };
 
-    async function push(account: Jid, item: Element): Promise<void> {
-      for (const entry of await sessions.locate(account)) {
-        if (!entry.marks.includes(INTERESTED)) continue;
+    async function pushItem(account: Jid, item: Element): Promise<void> {
+      for (const entry of await api.interested(account)) {
         const query = element("query", NS.roster, {}, item);
         const stanza = element("iq", NS.client, { type: "set", id: `push-${randomId(6)}` }, query);
         await router.route(seal(stanza, account.toBare(), entry.jid));
@@ -115,18 +135,23 @@ export const roster = defineModule({
 
       const { name, groups } = readItem(item);
       await api.checkRoom(to, contact);
-      await api.change(to, contact, (present) => ({ ...present, name, groups, listed: true }));
+      await api.push(
+        to,
+        contact,
+        await api.change(to, contact, (present) => ({ ...present, name, groups, listed: true })),
+      );
     }
 
     async function remove(account: Jid, contact: Jid): Promise<undefined> {
       let before = EMPTY;
       await stores.items.update(account, contact.bare, (present) => {
         before = present ?? EMPTY;
-        return undefined;
+        // A contact that only asks is not in the roster, and goes on asking.
+        return isShown(before) ? undefined : present;
       });
       if (!isShown(before)) throw new StanzaError("item-not-found");
+      await pushItem(account, element("item", NS.roster, { jid: contact.bare, subscription: "remove" }));
       await removed(account, contact, before);
-      await push(account, element("item", NS.roster, { jid: contact.bare, subscription: "remove" }));
     }
 
     function readItem(item: Element): { name: string; groups: string[] } {

@@ -76,9 +76,14 @@ export function mayBounce(stanza: Element): boolean {
   const type = stanza.attrs.type;
   if (type === "error") return false;
   if (stanza.name === "iq") return type !== "result";
-  // A broadcast presence that reaches nobody is no one's concern; a request to subscribe is.
-  if (stanza.name === "presence") return type === "subscribe";
+  // A presence that reaches nobody is no one's concern; a request to subscribe is, and what the client itself got wrong.
+  if (stanza.name === "presence") return type === "subscribe" || !isValidPresence(stanza);
   return true;
+}
+
+function isValidPresence(stanza: Element): boolean {
+  const type = presenceType(stanza);
+  return type !== undefined && (type !== "available" || presencePriority(stanza) !== undefined);
 }
 
 /** The error answer to a stanza, addressed back to where it came from (RFC 6120 8.3). */
