@@ -53,12 +53,15 @@ await startModules(
 );
 
 let sent = 0;
+function count(stanza: Element): void {
+  sent += stanza.toXml(NS.client).length;
+}
 async function session(local: string): Promise<ClientSession> {
   const jid = new Jid(local, "example.org", "desk");
   const parts = { host, router, sessions, counters: new StanzaCounters(metrics), close() {} };
   const made = new ClientSession(jid, local, "bench", {
     ...parts,
-    send: (stanza) => void (sent += stanza.toXml(NS.client).length),
+    send: count,
   });
   await sessions.open(made);
   await made.announce(element("presence", NS.client), 0);
@@ -78,8 +81,7 @@ function measure(bytes: Buffer, take: (stanza: Element) => void): number {
 
 const full = message("bob@example.org/desk");
 const bare = message("bob@example.org");
-const floor = () =>
-  measure(full, (stanza) => void (sent += stanza.with({ from: "alice@example.org/desk" }).toXml(NS.client).length));
+const floor = () => measure(full, (stanza) => count(stanza.with({ from: "alice@example.org/desk" })));
 const toFull = () => measure(full, (stanza) => void alice.receive(stanza));
 const toBare = () => measure(bare, (stanza) => void alice.receive(stanza));
 

@@ -112,7 +112,12 @@ function served(accounts: ReadonlyMap<string, Accounts>, domain: string): Accoun
 
 function password(): string {
   const flag = process.argv.indexOf("--password-file");
-  return readFileSync(flag === -1 ? 0 : (process.argv[flag + 1] ?? ""), "utf8").replace(/\r?\n$/, "");
+  const file = flag === -1 ? "standard input" : (process.argv[flag + 1] ?? "");
+  try {
+    return readFileSync(flag === -1 ? 0 : file, "utf8").replace(/\r?\n$/, "");
+  } catch (error) {
+    throw new UsageError(`the password cannot be read from ${file}: ${(error as Error).message}`);
+  }
 }
 
 function print(line: string): void {
