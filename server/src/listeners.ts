@@ -48,7 +48,7 @@ export async function openC2s(listen: C2sConfig, { config, certificates, service
     port: listen.port,
     tls: listen.tls,
     certificates,
-    proxyProtocol: listen.proxy_protocol_from.length === 0 ? undefined : { from: listen.proxy_protocol_from },
+    proxyProtocol: proxyProtocolOf(listen, config),
     maxConnections: limits.max_connections,
     maxConnectionsPerAddress: limits.max_connections_per_address,
     handshakeTimeoutMs: limits.tls_timeout,
@@ -81,15 +81,14 @@ export async function openHttp(listen: HttpConfig, { config, certificates, servi
     trusted: listen.forwarded_from,
     routes: hostMeta(services.hosts, { path: listen.websocket_path, url: listen.websocket_url }),
     upgrades: new Map([[listen.websocket_path, upgrade]]),
-    maxConnections: limits.max_connections,
-    closeTimeoutMs: limits.close_timeout,
+    ...httpLimitsOf(config),
     failed: (error) => services.log.error("http.failed", { error }),
   });
   return door("http", listener, listener.address);
 }
 
 /** Health and metrics, for the load balancer and the operators: never to be reached by clients. */
-export async function openOps(listen: OpsConfig, health: Health, metrics: Metrics): Promise<Door> {
+export async function openOps(listen: OpsConfig, config: Config, health: Health, metrics: Metrics): Promise<Door> {
   const text = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
   const routes = new Map<string, HttpHandler>([
     ["GET /healthz", () => ({ status: 200, headers: text, body: "ok\n" })],
@@ -109,7 +108,7 @@ export async function openOps(listen: OpsConfig, health: Health, metrics: Metric
       }),
     ],
   ]);
-  const listener = await listenHttp({ host: listen.host, port: listen.port, routes });
+  const listener = await listenHttp({ host: listen.host, port: listen.port, routes, ...httpLimitsOf(config) });
   return door("ops", listener, listener.address);
 }
 
@@ -142,6 +141,22 @@ function policyOf(
     },
     features: [...(tls.startTls ? [startTls({ required: tls.required })] : []), login, bind, legacySession],
   };
+}
+
+function httpLimitsOf({ limits }: Config) {
+  return {
+    maxConnections: limits.max_connections,
+    maxHeaderBytes: limits.http_header_size,
+    maxBodyBytes: limits.http_body_size,
+    requestTimeoutMs: limits.http_request_timeout,
+    keepAliveMs: limits.http_keep_alive,
+    closeTimeoutMs: limits.close_timeout,
+  };
+}
+
+function proxyProtocolOf({ proxy_protocol_from: from }: C2sConfig, { limits }: Config) {
+  if (from.length === 0) return undefined;
+  return { from, timeoutMs: limits.proxy_header_timeout, maxBytes: limits.proxy_header_size };
 }
 
 function shaperOf({ limits }: Config): { rate: number; burst: number } | undefined {

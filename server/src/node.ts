@@ -6,7 +6,9 @@ import { StanzaCounters } from "./c2s/counters.ts";
 import type { ClientServices } from "./c2s/services.ts";
 import { type Cluster, ClusterError } from "./cluster/cluster.ts";
 import { openCluster } from "./cluster/open.ts";
-import { ConfigError, mistakesOf } from "./config/load.ts";
+import { check } from "./config/check.ts";
+import { ConfigError } from "./config/load.ts";
+import { nearest } from "./config/nearest.ts";
 import type { Config } from "./config/schema.ts";
 import { type Door, openC2s, openHttp, openOps } from "./listeners.ts";
 import { HookTable } from "./module/hook-table.ts";
@@ -21,6 +23,7 @@ import { Router } from "./router/router.ts";
 import { Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
 import { StreamError } from "./xmpp/errors.ts";
+import { rememberJids } from "./xmpp/jid.ts";
 
 /** How often the stores are asked whether they are well, milliseconds. */
 const STORE_CHECK_MS = 5000;
@@ -51,6 +54,7 @@ export async function startNode(
   aborted: AbortSignal,
   parts: Parts = {},
 ): Promise<RunningNode> {
+  rememberJids(config.limits.remembered_jids);
   const drivers = parts.drivers ?? (await openDrivers(config, log));
   const choices = chooseModules(config, drivers);
   const certificates = await openCertificates(config);
@@ -66,7 +70,7 @@ export async function startNode(
     // Open from the first moment, so that whoever waits for the node can see why.
     const opsDoors: Door[] = [];
     for (const listen of config.listen) {
-      if (listen.kind === "ops") opsDoors.push(await openOps(listen, health, metrics));
+      if (listen.kind === "ops") opsDoors.push(await openOps(listen, config, health, metrics));
     }
     undo.push(() => closeDoors(opsDoors));
 
@@ -159,18 +163,21 @@ function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, re
     for (const [name, table] of Object.entries(wanted)) {
       const module = MODULES.get(name);
       if (module === undefined) {
-        mistakes.push(
-          `host_types.${type}.modules.${name}: there is no such module; there are ${[...MODULES.keys()].join(", ")}`,
-        );
+        const meant = nearest(name, [...MODULES.keys()]);
+        const remedy = meant === undefined ? `there are ${[...MODULES.keys()].join(", ")}` : `did you mean "${meant}"?`;
+        mistakes.push(`host_types.${type}.modules.${name}: there is no such module; ${remedy}`);
         continue;
       }
-      const checked = module.config?.safeParse(table, { reportInput: true });
-      if (checked?.success === false)
-        mistakes.push(...mistakesOf(checked.error, ["host_types", type, "modules", name]));
+      const checked = module.config && check(module.config, table, ["host_types", type, "modules", name]);
+      if (checked?.ok === false) mistakes.push(...checked.mistakes);
       if (module.config === undefined && Object.keys(table).length > 0) {
         mistakes.push(`host_types.${type}.modules.${name}: this module has no settings; leave its table empty`);
       }
-      choices.push({ module, config: checked?.data, driver: drivers.get(storage) as StorageDriver });
+      choices.push({
+        module,
+        config: checked?.ok ? checked.data : undefined,
+        driver: drivers.get(storage) as StorageDriver,
+      });
     }
     mistakes.push(
       ...choices.flatMap((choice) => obstacles(choice, choices)).map((why) => `host_types.${type}: ${why}`),
@@ -216,7 +223,14 @@ function clusterOptions(config: Config, log: Logger): Parameters<typeof openClus
     renewEvery: cluster.renew_every,
     leaseFor: cluster.lease_for,
     answerWithin: cluster.answer_within,
+    startWithin: cluster.start_within,
+    heartbeatEvery: cluster.heartbeat_every,
+    heartbeatWithin: cluster.heartbeat_within,
+    refreshEvery: cluster.refresh_every,
+    entryFor: cluster.entry_for,
+    maxPending: cluster.max_pending,
     maxQueuedBytes: cluster.max_queued,
+    maxFrameBytes: cluster.max_frame,
     ...(cluster.password === undefined ? {} : { password: cluster.password }),
   };
 }

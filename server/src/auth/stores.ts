@@ -1,6 +1,8 @@
 /** The stores and accounts that the configuration names: opened alike for the running node and for the command line. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { why } from "../config/fill.ts";
+import { ConfigError } from "../config/load.ts";
 import type { Config, StorageConfig } from "../config/schema.ts";
 import type { Logger } from "../observe/log.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
@@ -11,26 +13,46 @@ import { Throttle } from "./throttle.ts";
 
 export type Drivers = ReadonlyMap<string, StorageDriver>;
 
-/** Opens every store; nothing is contacted yet. */
+/** Opens every store; nothing is contacted yet. Rejects with a ConfigError for those that cannot work as they are. */
 export async function openDrivers(config: Config, log: Logger): Promise<Drivers> {
   const drivers = new Map<string, StorageDriver>();
+  const mistakes: string[] = [];
   for (const [name, store] of Object.entries(config.storage)) {
-    drivers.set(name, await openDriver(driverOptions(store, config.node.data_dir, name, log)));
+    try {
+      drivers.set(name, await openDriver(driverOptions(store, config.node.data_dir, name, log)));
+    } catch (error) {
+      mistakes.push(`storage.${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
-  return drivers;
+  if (mistakes.length === 0) return drivers;
+  await closeDrivers(drivers);
+  throw new ConfigError(mistakes);
 }
 
 export async function closeDrivers(drivers: Drivers): Promise<void> {
   for (const driver of drivers.values()) await driver.close();
 }
 
+function readAuthority(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(`ca = "${path}" cannot be read (${why(error)}); mend the path, or the file's permissions`);
+  }
+}
+
 function driverOptions(store: StorageConfig, dataDir: string, name: string, log: Logger): DriverOptions {
   const warn = (message: string) => log.warn("storage.warned", { store: name, message });
   switch (store.driver) {
     case "memory":
-      return { driver: "memory" };
+      return { driver: "memory", maxValueBytes: store.value_size };
     case "sqlite":
-      return { driver: "sqlite", path: store.path === ":memory:" ? store.path : join(dataDir, store.path) };
+      return {
+        driver: "sqlite",
+        path: store.path === ":memory:" ? store.path : join(dataDir, store.path),
+        busyTimeout: store.busy_timeout,
+        maxValueBytes: store.value_size,
+      };
     case "postgres":
       return {
         driver: "postgres",
@@ -39,11 +61,14 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         database: store.database,
         username: store.username,
         password: store.password,
-        tls: store.ca === undefined ? undefined : { ca: readFileSync(store.ca, "utf8") },
+        tls: store.ca === undefined ? undefined : { ca: readAuthority(store.ca) },
         max: store.connections,
         queue: store.queue,
         connectionTimeout: store.connect_timeout,
+        idleTimeout: store.idle_timeout,
         statementTimeout: store.statement_timeout,
+        migrationTimeout: store.migration_timeout,
+        maxValueBytes: store.value_size,
         warn,
       };
     case "ldap":
@@ -51,7 +76,7 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         driver: "ldap",
         url: store.url,
         startTls: store.start_tls,
-        ca: store.ca === undefined ? undefined : readFileSync(store.ca, "utf8"),
+        ca: store.ca === undefined ? undefined : readAuthority(store.ca),
         bindDn: store.bind_dn,
         bindPassword: store.bind_password,
         base: store.base,
@@ -60,6 +85,7 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         max: store.connections,
         queue: store.queue,
         timeout: store.timeout,
+        idleTimeout: store.idle_timeout,
         warn,
       };
   }
@@ -81,12 +107,12 @@ export function accountObstacles(config: Config, drivers: Drivers): string[] {
 export function openAccounts(config: Config, drivers: Drivers): ReadonlyMap<string, Accounts> {
   const { auth } = config;
   const shared: AccountsOptions = {
-    hashing: new HashQueue(),
+    hashing: new HashQueue({ running: auth.hashes_running, waiting: auth.hashes_waiting }),
     throttle: new Throttle(() => performance.now(), {
       failuresPerAddress: auth.failures_per_address,
       failuresPerAccount: auth.failures_per_account,
       period: auth.failure_period,
-      entries: 50_000,
+      entries: auth.failures_remembered,
     }),
     iterations: auth.scram_iterations,
     ...(auth.decoy_secret === undefined ? {} : { decoySecret: Buffer.from(auth.decoy_secret) }),

@@ -1,175 +1,316 @@
-/** Every key of the configuration, with its default; an empty file is a complete single-node server. */
+/**
+ * Every key of the configuration, with its default and its meaning; an empty file is a complete single-node server.
+ * docs/configuration.md is made of this.
+ */
 import { hostname } from "node:os";
 import { z } from "zod";
 import { LOG_LEVELS } from "../observe/log.ts";
-import { count, domainName, duration, endpoint, network, port, secret, size } from "./values.ts";
+import { count, domainName, duration, endpoint, flag, name, network, port, secret, size, text } from "./values.ts";
 
-const name = z.string().regex(/^[a-z][a-z0-9_-]{0,31}$/, { error: "must be a name: a-z, 0-9, _ and -" });
-const nodeId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
-  error: "must be letters, digits, dots, dashes and underscores, 64 at most",
-});
+const nodeId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+    error: "must be letters, digits, dots, dashes and underscores, 64 at most",
+  })
+  .meta({ allowed: "letters, digits, `.`, `-`, `_`" });
 
 const node = z.strictObject({
-  /** What the other nodes, the logs and the stream ids call this one. */
-  id: nodeId.default(() => hostname().replaceAll(/[^A-Za-z0-9._-]/g, "-")),
-  /** Where the embedded database and the self-signed certificate are kept. */
-  data_dir: z.string().min(1).default("data"),
-  /** After a signal: how long the load balancer has to notice before the streams are closed … */
-  drain: duration("0s", { max: "10m" }),
-  /** … and how long the clients have to say good-bye. */
-  stop_timeout: duration("10s", { max: "10m" }),
+  id: nodeId
+    .default(() => hostname().replaceAll(/[^A-Za-z0-9._-]/g, "-"))
+    .meta({ fallback: "the machine's name" })
+    .describe("What the other nodes, the logs and the stream ids call this node; no two nodes may have the same."),
+  data_dir: text.default("data").describe("Where the embedded database and the self-signed certificate are kept."),
+  drain: duration("0s", { max: "10m" }).describe(
+    "After SIGTERM the node says that it is not ready, and waits so long for the load balancer to notice.",
+  ),
+  stop_timeout: duration("10s", { max: "10m" }).describe(
+    "How long the clients then have to say good-bye before their connections are cut.",
+  ),
 });
 
-const log = z.strictObject({ level: z.enum(LOG_LEVELS).default("info") });
+const log = z.strictObject({
+  level: z
+    .enum(LOG_LEVELS)
+    .default("info")
+    .describe("What is less important is left out. JSON lines on standard output."),
+});
 
 const cluster = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("local") }),
-  z.strictObject({
-    kind: z.literal("redis"),
-    /** Some of the cluster's nodes; the others are found through them. */
-    nodes: z.array(endpoint).min(1).max(100),
-    password: secret.optional(),
-    renew_every: duration("2s", { min: "100ms", max: "1m" }),
-    /** A node that has not renewed for so long is taken for dead. */
-    lease_for: duration("10s", { min: "1s", max: "10m" }),
-    answer_within: duration("5s", { min: "100ms", max: "1m" }),
-    max_queued: size("4MiB", { min: "64KiB" }),
-  }),
+  z.strictObject({ kind: z.literal("local") }).describe("This node is alone."),
+  z
+    .strictObject({
+      kind: z.literal("redis"),
+      nodes: z
+        .array(endpoint)
+        .min(1)
+        .max(100)
+        .describe("Some of the Redis Cluster's nodes; the others are found through them."),
+      password: secret.optional().describe("What Redis asks for, if it does."),
+      renew_every: duration("2s", { min: "100ms", max: "1m" }).describe("How often this node says that it lives."),
+      lease_for: duration("10s", { min: "1s", max: "10m" }).describe(
+        "A node that has not said so for this long is taken for dead, and its sessions are removed.",
+      ),
+      answer_within: duration("5s", { min: "100ms", max: "1m" }).describe(
+        "How long a command to Redis, or a stanza's way to another node, may take.",
+      ),
+      start_within: duration("10s", { min: "1s", max: "10m" }).describe(
+        "How long one attempt to join may take; attempts go on until one succeeds.",
+      ),
+      heartbeat_every: duration("500ms", { min: "100ms", max: "1m" }).describe(
+        "How often this node sends itself a message, to know whether it still hears.",
+      ),
+      heartbeat_within: duration("2s", { min: "200ms", max: "10m" }).describe(
+        "Silence after which the subscription is made anew.",
+      ),
+      refresh_every: duration("1m", { min: "1s", max: "24h" }).describe("How often each session is written again."),
+      entry_for: duration("15m", { min: "10s", max: "24h" }).describe(
+        "How long Redis keeps a session that nobody writes again.",
+      ),
+      max_pending: count(10_000, 100, 1_000_000).describe("Commands that may wait for Redis; more are refused."),
+      max_queued: size("4MiB", { min: "64KiB" }).describe("What may wait for one other node; more is refused."),
+      max_frame: size("16KiB", { min: "1KiB", max: "1MiB" }).describe(
+        "Stanzas for one other node go together up to this size; a longer one goes alone.",
+      ),
+    })
+    .describe("Nodes find each other, and route to each other, through a Redis Cluster of version 7 or later."),
 ]);
 
+const valueSize = size("1MiB", { min: "1KiB", max: "64MiB" }).describe(
+  "The largest single value that is kept, such as a roster item.",
+);
+const ca = text.optional();
+
 const storage = z.discriminatedUnion("driver", [
-  z.strictObject({ driver: z.literal("memory") }),
-  z.strictObject({
-    driver: z.literal("sqlite"),
-    /** A file below `node.data_dir`, or ":memory:". */
-    path: z.string().min(1).default("meerkat.db"),
-  }),
-  z.strictObject({
-    driver: z.literal("postgres"),
-    host: z.string().min(1),
-    port: port.default(5432),
-    database: z.string().min(1),
-    username: z.string().min(1),
-    password: secret,
-    /** The file of the authority that signed the server's certificate; without it the connection is not encrypted. */
-    ca: z.string().optional(),
-    connections: count(10, 1, 500),
-    queue: count(1000, 1, 100_000),
-    connect_timeout: duration("5s", { min: "100ms", max: "1m" }),
-    statement_timeout: duration("10s", { min: "100ms", max: "10m" }),
-  }),
-  z.strictObject({
-    driver: z.literal("ldap"),
-    url: z.string().regex(/^ldaps?:\/\/.+/, { error: "must be ldap://host:port or ldaps://host:port" }),
-    start_tls: z.boolean().default(false),
-    ca: z.string().optional(),
-    bind_dn: z.string().min(1),
-    bind_password: secret,
-    base: z.string().min(1),
-    scope: z.enum(["sub", "one"]).default("sub"),
-    filter: z.string().default("(&(objectClass=inetOrgPerson)(uid=%u))"),
-    connections: count(5, 1, 100),
-    queue: count(500, 1, 100_000),
-    timeout: duration("5s", { min: "100ms", max: "1m" }),
-  }),
+  z
+    .strictObject({ driver: z.literal("memory"), value_size: valueSize })
+    .describe("Forgets everything when the node stops: for trying things out."),
+  z
+    .strictObject({
+      driver: z.literal("sqlite"),
+      path: text.default("meerkat.db").describe('A file below `node.data_dir`, or ":memory:".'),
+      busy_timeout: duration("5s", { min: "1ms", max: "1m" }).describe(
+        "How long another process, such as the command line, is waited for.",
+      ),
+      value_size: valueSize,
+    })
+    .describe("A file of this node alone; needs no other service."),
+  z
+    .strictObject({
+      driver: z.literal("postgres"),
+      host: text.describe("Where PostgreSQL is."),
+      port: port.default(5432).describe("Its port."),
+      database: text.describe("The database; its tables are made, and upgraded, at start."),
+      username: text.describe("Who logs in; must be allowed to make tables."),
+      password: secret.describe("With what."),
+      ca: ca.describe(
+        "The file of the authority that signed the server's certificate; without it the connection is not encrypted.",
+      ),
+      connections: count(10, 1, 500).describe("Connections of this node."),
+      queue: count(1000, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
+      connect_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("How long a request may wait for one."),
+      idle_timeout: duration("30s", { min: "1s", max: "1h" }).describe("An unused connection is closed after so long."),
+      statement_timeout: duration("10s", { min: "100ms", max: "10m" }).describe("How long one statement may take."),
+      migration_timeout: duration("10m", { min: "1s", max: "24h" }).describe(
+        "How long making and upgrading the tables may take, other nodes' turn included.",
+      ),
+      value_size: valueSize,
+    })
+    .describe("PostgreSQL, shared by all nodes."),
+  z
+    .strictObject({
+      driver: z.literal("ldap"),
+      url: z
+        .string()
+        .regex(/^ldaps?:\/\/[^/]+\/?$/, { error: "must be ldap://host:port or ldaps://host:port" })
+        .meta({ allowed: '"ldap://host:port" or "ldaps://host:port"' })
+        .describe("Where the directory is."),
+      start_tls: flag(false).describe("Whether to encrypt an ldap:// connection before anything else."),
+      ca: ca.describe(
+        "The file of the authority that signed the directory's certificate; else the system's are asked.",
+      ),
+      bind_dn: text.describe("The entry that may search."),
+      bind_password: secret.describe("Its password."),
+      base: text.describe("Where accounts are looked for."),
+      scope: z.enum(["sub", "one"]).default("sub").describe("At any depth below the base, or right below it only."),
+      filter: text
+        .default("(&(objectClass=inetOrgPerson)(uid=%u))")
+        .describe(
+          "Which entry is an account's (RFC 4515): `%u` is its local part, `%d` its domain, `%%` a percent sign.",
+        ),
+      connections: count(5, 1, 100).describe("Connections for searches, and as many again to check passwords."),
+      queue: count(500, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
+      timeout: duration("5s", { min: "100ms", max: "1m" }).describe(
+        "For connecting, for each request, and for waiting for a connection.",
+      ),
+      idle_timeout: duration("1m", { min: "1s", max: "1h" }).describe(
+        "An unused connection is replaced after so long.",
+      ),
+    })
+    .describe("A directory that accounts come from: search, then bind. It keeps nothing else."),
 ]);
 
 const hostType = z.strictObject({
-  /** Stores that accounts may come from, asked in this order. */
-  accounts: z.array(name).min(1).default(["main"]),
-  /** The store that modules keep their data in. */
-  storage: name.default("main"),
-  /** Characters that a new password has at least. */
-  password_length: count(8, 1, 256),
-  /** The modules of this type, each with its own table; left out, it is every module with its defaults. */
-  modules: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
+  accounts: z
+    .array(name)
+    .min(1)
+    .default(["main"])
+    .describe("Stores that accounts may come from, asked in this order; new ones go to the first that takes any."),
+  storage: name.default("main").describe("The store that the modules keep their data in."),
+  password_length: count(8, 1, 256).describe("Characters that a new password has at least."),
+  modules: z
+    .record(z.string(), z.record(z.string(), z.unknown()))
+    .optional()
+    .meta({ allowed: "tables", fallback: "every module" })
+    .describe("The modules of this type, a table each; see below."),
 });
 
 const limits = z.strictObject({
-  max_connections: count(10_000, 1, 1_000_000),
-  max_connections_per_address: count(100, 1, 1_000_000),
-  stanza_size: size("256KiB", { min: "10000B", max: "16MiB" }),
-  unauthenticated_stanza_size: size("16KiB", { min: "10000B", max: "1MiB" }),
-  stanza_depth: count(64, 8, 1000),
-  stanza_attributes: count(64, 8, 1000),
-  start_tag_size: size("16KiB", { min: "1KiB", max: "1MiB" }),
-  /** Stanzas of one client that wait for a slow one before its socket is paused. */
-  inbox: count(64, 1, 10_000),
-  /** What a client may leave unread before it is cut off. */
-  backlog: size("4MiB", { min: "64KiB", max: "256MiB" }),
-  negotiation_timeout: duration("30s", { min: "1s", max: "10m" }),
-  tls_timeout: duration("10s", { min: "1s", max: "1m" }),
-  close_timeout: duration("5s", { min: "100ms", max: "1m" }),
-  /** Bytes a second that a client may send in the long run, and at once; 0 for any number. */
-  rate: size("0B", { min: "0B" }),
-  burst: size("64KiB"),
-  /** A WebSocket that is silent for so long is pinged, and cut when it stays silent. */
-  websocket_ping: duration("60s", { min: "1s", max: "1h" }),
-  sasl_message: size("4KiB", { min: "512B", max: "64KiB" }),
-  /** Refused logins after which a stream is closed (RFC 6120 6.4.5). */
-  sasl_refusals: count(3, 2, 5),
+  max_connections: count(10_000, 1, 1_000_000).describe("Of one listener; more are refused."),
+  max_connections_per_address: count(100, 1, 1_000_000).describe(
+    "Of one client address (IPv6: of its /64) and listener.",
+  ),
+  stanza_size: size("256KiB", { min: "10000B", max: "16MiB" }).describe(
+    "The largest stanza of a client that has logged in (RFC 6120 13.12 wants 10000 bytes at least).",
+  ),
+  unauthenticated_stanza_size: size("16KiB", { min: "10000B", max: "1MiB" }).describe("The largest one before that."),
+  stanza_depth: count(64, 8, 1000).describe("Elements within elements."),
+  stanza_attributes: count(64, 8, 1000).describe("Attributes of one element, namespace declarations included."),
+  start_tag_size: size("16KiB", { min: "1KiB", max: "1MiB" }).describe("The largest single tag."),
+  inbox: count(64, 1, 10_000).describe("Stanzas of one client that wait for a slow one before its socket is paused."),
+  backlog: size("4MiB", { min: "64KiB", max: "256MiB" }).describe(
+    "What a client may leave unread before it is cut off.",
+  ),
+  negotiation_timeout: duration("30s", { min: "1s", max: "10m" }).describe("From the connection to a bound resource."),
+  tls_timeout: duration("10s", { min: "1s", max: "1m" }).describe("For a TLS handshake."),
+  close_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For the client's answer to the stream's end."),
+  rate: size("0B", { min: "0B" }).describe("Bytes a second that a client may send in the long run; 0B for any number."),
+  burst: size("64KiB").describe("Bytes that it may send at once, where there is a rate."),
+  websocket_ping: duration("60s", { min: "1s", max: "1h" }).describe(
+    "A WebSocket that is silent for so long is pinged, and cut when it stays silent as long again.",
+  ),
+  sasl_message: size("4KiB", { min: "512B", max: "64KiB" }).describe("The largest step of a login."),
+  sasl_refusals: count(3, 2, 5).describe("Refused logins after which a stream is closed (RFC 6120 6.4.5)."),
+  proxy_header_size: size("1KiB", { min: "256B", max: "64KiB" }).describe(
+    "The largest PROXY header of a load balancer, version 2 with all it carries.",
+  ),
+  proxy_header_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For a PROXY header to arrive."),
+  http_header_size: size("8KiB", { min: "1KiB", max: "1MiB" }).describe("The largest head of an HTTP request."),
+  http_body_size: size("64KiB", { min: "1KiB", max: "64MiB" }).describe("Its largest body."),
+  http_request_timeout: duration("10s", { min: "1s", max: "10m" }).describe(
+    "For an HTTP request to arrive; twice as long for the client to read the response.",
+  ),
+  http_keep_alive: duration("5s", { min: "100ms", max: "10m" }).describe(
+    "How long an HTTP connection without a request is kept.",
+  ),
+  remembered_jids: count(10_000, 0, 10_000_000).describe(
+    "Addresses whose parsed form the process remembers; 0 remembers none.",
+  ),
 });
 
 const auth = z.strictObject({
-  scram_iterations: count(10_000, 4096, 10_000_000),
-  failures_per_address: count(10, 0, 1_000_000),
-  failures_per_account: count(5, 0, 1_000_000),
-  failure_period: duration("1m", { min: "1s", max: "24h" }),
-  /** Known to all nodes: what accounts that do not exist are made up from. Without it each start makes a new one. */
-  decoy_secret: secret.optional(),
+  scram_iterations: count(10_000, 4096, 10_000_000).describe(
+    "Of the SCRAM keys that are made from now on (RFC 7677 wants 4096 at least); every login costs as much.",
+  ),
+  failures_per_address: count(10, 0, 1_000_000).describe(
+    "Wrong passwords from one client address in a period, to one node; 0 for any number.",
+  ),
+  failures_per_account: count(5, 0, 1_000_000).describe("The same for one account, from wherever."),
+  failure_period: duration("1m", { min: "1s", max: "24h" }).describe("The period."),
+  failures_remembered: count(50_000, 1, 10_000_000).describe(
+    "Addresses, and again accounts, whose failures are remembered; beyond it the oldest are forgotten.",
+  ),
+  hashes_running: count(2, 1, 64).describe(
+    "Passwords that are hashed at the same time; they share four threads with files and name look-ups.",
+  ),
+  hashes_waiting: count(500, 0, 100_000).describe("Passwords that may wait for that; more are refused."),
+  decoy_secret: secret
+    .optional()
+    .meta({ fallback: "a new one at each start" })
+    .describe(
+      "The same on all nodes: what is made of it makes an account that does not exist look like one that does.",
+    ),
 });
 
 const sessions = z.strictObject({
-  max_per_account: count(20, 1, 10_000),
-  /** How long a new session waits for the one it replaces to be gone from another node. */
-  replace_timeout: duration("2s", { min: "100ms", max: "1m" }),
+  max_per_account: count(20, 1, 10_000).describe("Resources that one account may have bound at once."),
+  replace_timeout: duration("2s", { min: "100ms", max: "1m" }).describe(
+    "How long a new session waits for the one it replaces to be gone from another node.",
+  ),
 });
 
-const listener = { host: z.string().default("127.0.0.1"), port };
+const listener = {
+  host: text.default("127.0.0.1").describe("The local address; `0.0.0.0` or `::` for all of them."),
+  port: port.describe("The port; 0 takes a free one, which the log names."),
+};
 const listen = z.discriminatedUnion("kind", [
-  z.strictObject({
-    kind: z.literal("c2s"),
-    ...listener,
-    tls: z.enum(["starttls", "direct", "none"]).default("starttls"),
-    /** Whether STARTTLS must be used before anything else. */
-    tls_required: z.boolean().default(true),
-    /** Load balancers, whose PROXY header is required and believed; empty for clients that come directly. */
-    proxy_protocol_from: z.array(network).default([]),
-  }),
-  z.strictObject({
-    kind: z.literal("http"),
-    ...listener,
-    tls: z.boolean().default(false),
-    /** Load balancers whose X-Forwarded-For and X-Forwarded-Proto are believed. */
-    forwarded_from: z.array(network).default([]),
-    websocket_path: z.string().startsWith("/").default("/ws-xmpp"),
-    /** The address that host-meta tells web clients, with {domain} in place of the domain (XEP-0156). */
-    websocket_url: z.string().optional(),
-  }),
-  z.strictObject({ kind: z.literal("ops"), ...listener }),
+  z
+    .strictObject({
+      kind: z.literal("c2s"),
+      ...listener,
+      tls: z
+        .enum(["starttls", "direct", "none"])
+        .default("starttls")
+        .describe("STARTTLS (RFC 6120 5), TLS from the first byte (XEP-0368), or none at all."),
+      tls_required: flag(true).describe("Whether STARTTLS must be used before anything else."),
+      proxy_protocol_from: z
+        .array(network)
+        .default([])
+        .describe("Load balancers, whose PROXY header is required and believed; empty for clients that come directly."),
+    })
+    .describe("Clients over TCP."),
+  z
+    .strictObject({
+      kind: z.literal("http"),
+      ...listener,
+      tls: flag(false).describe("HTTPS here; false where a load balancer ends TLS."),
+      forwarded_from: z
+        .array(network)
+        .default([])
+        .describe("Load balancers whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+      websocket_path: text
+        .startsWith("/", { error: 'must begin with "/"' })
+        .default("/ws-xmpp")
+        .describe("Where WebSockets are taken (RFC 7395)."),
+      websocket_url: text
+        .regex(/^wss?:\/\//, { error: 'must be such as "wss://{domain}/ws-xmpp"' })
+        .optional()
+        .meta({ allowed: "a URL", fallback: "the address that was asked" })
+        .describe("The address that host-meta tells web clients (XEP-0156), with `{domain}` in place of the domain."),
+    })
+    .describe("Clients over WebSocket, and host-meta, which leads them there."),
+  z
+    .strictObject({ kind: z.literal("ops"), ...listener })
+    .describe("`/healthz`, `/readyz` and `/metrics`: for the load balancer and the monitoring, never for clients."),
 ]);
 
 const certificate = z.strictObject({
-  certificate: z.string().min(1),
-  key: z.string().min(1),
-  domains: z.array(domainName).optional(),
+  certificate: text.describe("The PEM file of the certificate, with those that lead to its authority."),
+  key: text.describe("The PEM file of its private key."),
+  domains: z
+    .array(domainName)
+    .optional()
+    .meta({ fallback: "the certificate's own names" })
+    .describe("The domains it is shown for."),
 });
 
-const host = z.strictObject({ domain: domainName, type: name.default("default") });
+const host = z.strictObject({
+  domain: domainName.describe("What stands after the @ of its accounts."),
+  type: name.default("default").describe("Its host type."),
+});
 
 export const schema = z.strictObject({
-  node: node.prefault({}),
-  log: log.prefault({}),
-  /** PEM files; the first is shown to clients that name no domain. Left out: a self-signed one in `node.data_dir`. */
-  certificates: z.array(certificate).default([]),
-  cluster: cluster.prefault({ kind: "local" }),
-  storage: z.record(name, storage).prefault({ main: { driver: "sqlite" } }),
-  host_types: z.record(name, hostType).prefault({ default: {} }),
+  node: node.prefault({}).describe("This server process."),
+  log: log.prefault({}).describe("What is written down."),
   hosts: z
     .array(host)
     .min(1)
     .max(100_000)
-    .prefault([{ domain: "localhost" }]),
+    .prefault([{ domain: "localhost" }])
+    .describe("The domains that are served."),
+  host_types: z
+    .record(name, hostType)
+    .prefault({ default: {} })
+    .describe("What hosts have in common: where their accounts come from, and which modules they run."),
   listen: z
     .array(listen)
     .min(1)
@@ -178,10 +319,21 @@ export const schema = z.strictObject({
       { kind: "c2s", port: 5223, tls: "direct" },
       { kind: "http", port: 5443, tls: true },
       { kind: "ops", port: 9090 },
-    ]),
-  limits: limits.prefault({}),
-  auth: auth.prefault({}),
-  sessions: sessions.prefault({}),
+    ])
+    .describe("Where peers come in."),
+  certificates: z
+    .array(certificate)
+    .default([])
+    .meta({ fallback: "a self-signed one, kept in `node.data_dir`" })
+    .describe("The first is shown to clients that name no domain. SIGHUP reads the files again."),
+  storage: z
+    .record(name, storage)
+    .prefault({ main: { driver: "sqlite" } })
+    .describe("Stores, by the name that host types call them."),
+  cluster: cluster.prefault({ kind: "local" }).describe("How the nodes of one server find each other."),
+  limits: limits.prefault({}).describe("What peers may use up."),
+  auth: auth.prefault({}).describe("Passwords, and those who guess them."),
+  sessions: sessions.prefault({}).describe("Bound resources."),
 });
 
 /** The whole configuration, checked: durations in milliseconds, sizes in bytes, secrets read. */

@@ -1,4 +1,4 @@
-/** How values are written in the configuration: durations, sizes, addresses. */
+/** How values are written in the configuration. Each says in its metadata what is allowed, for the reference. */
 import { z } from "zod";
 import { prepareDomain } from "../xmpp/jid.ts";
 
@@ -18,43 +18,90 @@ export function size(fallback: string, { min = "1B", max = "1GiB" } = {}) {
 function quantity(fallback: string, min: string, max: string, units: Readonly<Record<string, number>>, what: string) {
   const read = (text: string): number | undefined => {
     const [, number, unit] = /^(\d{1,15})\s?([A-Za-z]+)$/.exec(text) ?? [];
-    const factor = units[unit ?? ""];
+    const factor = Object.hasOwn(units, unit ?? "") ? units[unit ?? ""] : undefined;
     return factor === undefined ? undefined : Number(number) * factor;
   };
   const lowest = read(min) as number;
   const highest = read(max) as number;
+  const error = `must be ${what}, from ${min} to ${max}`;
   return z
-    .string({ error: `must be ${what}` })
+    .string({ error })
     .transform((text, context) => {
       const value = read(text);
       if (value !== undefined && value >= lowest && value <= highest) return value;
-      context.addIssue({ code: "custom", message: `must be ${what}, from ${min} to ${max}`, input: text });
+      context.addIssue({ code: "custom", message: error, input: text });
       return z.NEVER;
     })
-    .prefault(fallback);
+    .prefault(fallback)
+    .meta({ allowed: `"${min}" to "${max}"` });
 }
 
+/** A whole number; in quotes too, for that is what `${VAR}` gives. */
 export function count(fallback: number, min: number, max: number) {
-  const error = `must be a whole number from ${min} to ${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error }).default(fallback);
+  return whole(min, max, `a whole number from ${min} to ${max}`).default(fallback);
 }
 
-export const port = z.int({ error: "must be a port, 0 to 65535" }).min(0).max(65_535);
+export const port = whole(0, 65_535, "a port, 0 to 65535 (0: any free one)");
 
-/** A secret: any text that is not empty; most often `{ file = "/run/secrets/x" }`. */
-export const secret = z.string({ error: 'must be text, or { file = "/path" }' }).min(1, { error: "must not be empty" });
+function whole(min: number, max: number, what: string) {
+  const error = `must be ${what}`;
+  return z
+    .preprocess(
+      (value) => (typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value),
+      z.int({ error }).min(min, { error }).max(max, { error }),
+    )
+    .meta({ allowed: `${min} to ${max}` });
+}
 
-export const domainName = z.string().transform((text, context) => {
-  const domain = prepareDomain(text);
-  if (domain !== undefined) return domain;
-  context.addIssue({ code: "custom", message: "must be a domain name", input: text });
-  return z.NEVER;
-});
+/** True or false; in quotes too, for that is what `${VAR}` gives. */
+export function flag(fallback: boolean) {
+  return z
+    .preprocess(
+      (value) => (value === "true" ? true : value === "false" ? false : value),
+      z.boolean({ error: "must be true or false" }),
+    )
+    .meta({ allowed: "true or false" })
+    .default(fallback);
+}
+
+export const text = z.string().min(1, { error: "must not be empty" }).meta({ allowed: "text" });
+
+/** Most often `{ file = "/run/secrets/x" }`. */
+export const secret = z
+  .string({ error: 'must be text, or { file = "/path" }' })
+  .min(1, { error: "must not be empty" })
+  .meta({ allowed: "a secret" });
+
+/** What a section is called by others. */
+export const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9_-]{0,31}$/, { error: "must be a name: a letter, then a-z, 0-9, _ and -, 32 at most" })
+  .meta({ allowed: "a name" });
+
+export const domainName = z
+  .string()
+  .transform((text, context) => {
+    const domain = prepareDomain(text);
+    if (domain !== undefined) return domain;
+    context.addIssue({ code: "custom", message: 'must be a domain such as "example.org"', input: text });
+    return z.NEVER;
+  })
+  .meta({ allowed: "a domain" });
 
 /** A network in CIDR form, or a single address. */
-export const network = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
-  error: 'must be an address or a network such as "172.28.2.0/24"',
-});
+export const network = z
+  .union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+    error: 'must be an address or a network such as "172.28.2.0/24"',
+  })
+  .meta({ allowed: "networks or addresses" });
 
-/** "host:port". */
-export const endpoint = z.string().regex(/^(\[[0-9A-Fa-f:]+\]|[^:\s]+):\d{1,5}$/, { error: 'must be "host:port"' });
+export const endpoint = z
+  .string()
+  .refine(
+    (text) => {
+      const [, port] = /^(?:\[[0-9A-Fa-f:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? [];
+      return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
+    },
+    { error: 'must be "host:port"' },
+  )
+  .meta({ allowed: '"host:port"' });

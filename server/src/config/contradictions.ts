@@ -1,0 +1,109 @@
+import { nearest } from "./nearest.ts";
+import type { Config } from "./schema.ts";
+
+/** What is right key by key, and wrong together. Sections with mistakes of their own are not there. */
+export function contradictions(config: Partial<Config>): string[] {
+  return [
+    ...unknownStores(config),
+    ...unknownHostTypes(config),
+    ...servedTwice(config),
+    ...takenPorts(config),
+    ...impatience(config),
+    ...unreachableLimits(config),
+    ...doubleTls(config),
+  ];
+}
+
+function unknownStores({ host_types, storage }: Partial<Config>): string[] {
+  if (host_types === undefined || storage === undefined) return [];
+  const stores = Object.keys(storage);
+  return Object.entries(host_types).flatMap(([type, { accounts, storage: own }]) => {
+    const named = [...accounts.map((store, i) => [`accounts.${i}`, store]), ["storage", own]] as const;
+    return named
+      .filter(([, store]) => !stores.includes(store as string))
+      .map(
+        ([key, store]) =>
+          `host_types.${type}.${key} = "${store}": there is no such store; ${remedy(store as string, stores, "storage")}`,
+      );
+  });
+}
+
+function unknownHostTypes({ hosts, host_types }: Partial<Config>): string[] {
+  if (hosts === undefined || host_types === undefined) return [];
+  const types = Object.keys(host_types);
+  return hosts.flatMap(({ type }, i) =>
+    types.includes(type)
+      ? []
+      : [`hosts.${i}.type = "${type}": there is no such host type; ${remedy(type, types, "host_types")}`],
+  );
+}
+
+function remedy(unknown: string, known: readonly string[], section: string): string {
+  const meant = nearest(unknown, known);
+  if (meant !== undefined) return `did you mean "${meant}"?`;
+  const there = known.map((name) => `"${name}"`).join(", ");
+  return `${known.length === 0 ? "" : `name one of ${there}, or `}add a table [${section}.${unknown}]`;
+}
+
+function servedTwice({ hosts = [] }: Partial<Config>): string[] {
+  const first = new Map<string, number>();
+  return hosts.flatMap(({ domain }, i) => {
+    const earlier = first.get(domain);
+    if (earlier !== undefined) return [`hosts.${i}.domain = "${domain}": hosts.${earlier} is the same; take one out`];
+    first.set(domain, i);
+    return [];
+  });
+}
+
+function takenPorts({ listen = [] }: Partial<Config>): string[] {
+  return listen.flatMap(({ host, port }, i) => {
+    const other = listen.slice(0, i).findIndex((earlier) => earlier.port === port && overlap(earlier.host, host));
+    return port === 0 || other === -1
+      ? []
+      : [`listen.${i}.port = ${port}: listen.${other} has this port already; give one of them another`];
+  });
+}
+
+function overlap(one: string, other: string): boolean {
+  const everywhere = ["0.0.0.0", "::", ""];
+  return one === other || everywhere.includes(one) || everywhere.includes(other);
+}
+
+function impatience({ cluster }: Partial<Config>): string[] {
+  if (cluster?.kind !== "redis") return [];
+  const tooShort = (
+    longer: "lease_for" | "heartbeat_within" | "entry_for",
+    shorter: keyof typeof cluster,
+    why: string,
+  ) =>
+    Number(cluster[longer]) >= 2 * Number(cluster[shorter])
+      ? []
+      : [
+          `cluster.${longer} = "${cluster[longer]}ms": must be at least twice cluster.${shorter} ("${cluster[shorter]}ms"), or ${why}`,
+        ];
+  return [
+    ...tooShort("lease_for", "renew_every", "living nodes are taken for dead"),
+    ...tooShort("heartbeat_within", "heartbeat_every", "a sound connection is taken for broken"),
+    ...tooShort("entry_for", "refresh_every", "living sessions are forgotten"),
+  ];
+}
+
+function unreachableLimits({ limits }: Partial<Config>): string[] {
+  if (limits === undefined) return [];
+  const beyond = (["unauthenticated_stanza_size", "start_tag_size"] as const).filter(
+    (key) => limits[key] > limits.stanza_size,
+  );
+  return beyond.map(
+    (key) => `limits.${key} = "${limits[key]}B": must not be more than limits.stanza_size ("${limits.stanza_size}B")`,
+  );
+}
+
+function doubleTls({ storage = {} }: Partial<Config>): string[] {
+  return Object.entries(storage).flatMap(([name, store]) =>
+    store.driver === "ldap" && store.start_tls && store.url.startsWith("ldaps:")
+      ? [
+          `storage.${name}.start_tls = true: "${store.url}" is encrypted from the start; take start_tls out, or write ldap://`,
+        ]
+      : [],
+  );
+}
