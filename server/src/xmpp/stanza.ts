@@ -1,5 +1,6 @@
 import { Element, element } from "../xml/element.ts";
 import { StanzaError } from "./errors.ts";
+import { parseJid } from "./jid.ts";
 import { NS } from "./namespaces.ts";
 
 export const MESSAGE_TYPES = ["normal", "chat", "groupchat", "headline", "error"] as const;
@@ -82,8 +83,11 @@ export function mayBounce(stanza: Element): boolean {
 }
 
 function isValidPresence(stanza: Element): boolean {
+  const { to } = stanza.attrs;
   const type = presenceType(stanza);
-  return type !== undefined && (type !== "available" || presencePriority(stanza) !== undefined);
+  if (type === undefined || (to !== undefined && parseJid(to) === undefined)) return false;
+  if (isSubscription(type)) return to !== undefined;
+  return type !== "available" || presencePriority(stanza) !== undefined;
 }
 
 /** The error answer to a stanza, addressed back to where it came from (RFC 6120 8.3). */

@@ -6,7 +6,8 @@ import type { SessionEntry } from "../../src/cluster/cluster.ts";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
 import type { Codec, StorageDriver } from "../../src/storage/specs.ts";
 import { parseJid } from "../../src/xmpp/jid.ts";
-import type { RawClient } from "../support/server.ts";
+import { Neighbourhood } from "../support/nodes.ts";
+import { type RawClient, startServer } from "../support/server.ts";
 import { befriend, come, heard, hears, type Pair, twoNodes } from "./contacts.ts";
 
 const ALICE = "alice@example.org";
@@ -130,6 +131,28 @@ test("who comes online while a contact goes is not shown the presence that has e
   release();
   await heard(alice);
   await hears(bob, gone(alice.jid, BOB));
+});
+
+test("who leaves is shown as gone though the cluster is slow to forget it", async (t) => {
+  const neighbourhood = new Neighbourhood();
+  const store = memoryDriver();
+  await befriend(store, "alice", "bob");
+  const cluster = neighbourhood.join("n1");
+  const forgotten = Promise.withResolvers<void>();
+  const release = async (entry: SessionEntry) => {
+    await forgotten.promise;
+    await cluster.registry.release(entry);
+  };
+  const server = await startServer(t, {
+    store,
+    cluster: { ...cluster, registry: { ...cluster.registry, release } },
+  });
+  const bob = await come(server, "bob", "desk");
+  const alice = await come(server, "alice", "desk");
+  await heard(bob);
+  alice.socket.destroy();
+  await bob.receives(gone(alice.jid, BOB));
+  forgotten.resolve();
 });
 
 test("a session lost with its node is unavailable, once, to contacts and the account's other sessions", async (t) => {

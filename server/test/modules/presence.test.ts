@@ -89,6 +89,10 @@ test("a presence that is none is answered, shown to nobody, and changes nothing"
     alice.send(xml);
     await isRefused(alice, "bad-request", "modify");
   }
+  alice.send("<presence to='@'/>");
+  await isRefused(alice, "jid-malformed", "modify");
+  alice.send("<presence type='unsubscribed'/>");
+  await isRefused(alice, "bad-request", "modify");
   alice.send("<presence type='probe'/><presence type='error'/>");
   await alice.receivesNothing();
   await bob.receivesNothing();

@@ -96,6 +96,9 @@ test("errors and results are not answered with an error, nor presence that only 
     "<iq/>",
     "<presence type='subscribe'/>",
     "<presence type='nonsense'/>",
+    "<presence to='@'/>",
+    "<presence type='unavailable' to='@'/>",
+    "<presence type='subscribed'/>",
     "<presence><priority>128</priority></presence>",
   ]) {
     assert.ok(mayBounce(parse(xml)), xml);
@@ -108,9 +111,10 @@ test("errors and results are not answered with an error, nor presence that only 
     "<presence type='error'/>",
     "<presence type='probe'/>",
     "<presence type='unavailable'/>",
-    "<presence type='subscribed'/>",
-    "<presence type='unsubscribe'/>",
-    "<presence type='unsubscribed'/>",
+    "<presence to='a@x'/>",
+    "<presence to='a@x' type='subscribed'/>",
+    "<presence to='a@x' type='unsubscribe'/>",
+    "<presence to='a@x' type='unsubscribed'/>",
   ]) {
     assert.ok(!mayBounce(parse(xml)), xml);
   }
