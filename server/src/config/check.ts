@@ -39,7 +39,7 @@ function mistakes(issue: core.$ZodIssue, prefix: readonly string[], origins: Ori
   if (issue.code === "invalid_key") return [`${key}: ${issue.message}`];
   const input = inputOf(issue);
   if (input === undefined) return [`${key}: missing; ${issue.message}`];
-  const isSecret = origins.hidden.has(key) || path.some((part) => /password|secret|token/i.test(part));
+  const isSecret = origins.hidden.has(key) || path.some((part) => /(password|secret|token)$/i.test(part));
   return [`${key} = ${isSecret ? "(hidden)" : shown(input)}: ${issue.message}`];
 }
 
@@ -95,9 +95,9 @@ const remedy: core.$ZodErrorMap = (issue) => {
     case "invalid_key":
       return issue.issues[0]?.message ?? "cannot be called that";
     case "too_small":
-      return `must ${issue.origin === "number" ? "be" : "have"} ${issue.minimum} ${UNITS[issue.origin] ?? ""}or more`;
+      return `must ${bound(issue.origin, Number(issue.minimum))} or more`;
     case "too_big":
-      return `must ${issue.origin === "number" ? "be" : "have"} ${issue.maximum} ${UNITS[issue.origin] ?? ""}or fewer`;
+      return `must ${bound(issue.origin, Number(issue.maximum))} or ${issue.origin === "number" ? "less" : "fewer"}`;
     case "unrecognized_keys":
       return keysOf(issue.inst).join(" ");
     default:
@@ -105,7 +105,10 @@ const remedy: core.$ZodErrorMap = (issue) => {
   }
 };
 
-const UNITS: Readonly<Record<string, string>> = { string: "characters ", array: "entries " };
+function bound(origin: string, limit: number): string {
+  if (origin === "string") return `have ${limit} characters`;
+  return origin === "array" ? `have ${limit} ${limit === 1 ? "entry" : "entries"}` : `be ${limit}`;
+}
 
 function mustBeOneOf(values: readonly unknown[], input: unknown): string {
   const words = values.map(String);

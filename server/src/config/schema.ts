@@ -209,7 +209,7 @@ const limits = z.strictObject({
 
 const auth = z.strictObject({
   scram_iterations: count(10_000, 4096, 10_000_000).describe(
-    "Of the SCRAM keys that are made from now on (RFC 7677 wants 4096 at least); every login costs as much.",
+    "Of the SCRAM keys that are made from now on (RFC 7677 wants 4096 at least); a login costs the client as much, and with PLAIN the server.",
   ),
   failures_per_address: count(10, 0, 1_000_000).describe(
     "Wrong passwords from one client address in a period, to one node; 0 for any number.",
@@ -222,7 +222,7 @@ const auth = z.strictObject({
   hashes_running: count(2, 1, 64).describe(
     "Passwords that are hashed at the same time; they share four threads with files and name look-ups.",
   ),
-  hashes_waiting: count(500, 0, 100_000).describe("Passwords that may wait for that; more are refused."),
+  hashes_waiting: count(500, 1, 100_000).describe("Passwords that may wait for that; more are refused."),
   decoy_secret: secret
     .optional()
     .meta({ fallback: "a new one at each start" })

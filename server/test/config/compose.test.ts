@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { read } from "./support.ts";
+
+const COMPOSE = join(import.meta.dirname, "../../../compose");
+
+/** What compose.yaml sets and mounts for the service. */
+const ENV = { MEERKAT_PROXY_ADDRESS: "172.28.2.10", MEERKAT_HTTPS_PORT: "443", MEERKAT_LOG_LEVEL: "info" };
+const SECRETS = ["redis_password", "postgres_password", "ldap_meerkat_password", "cluster_secret"];
+
+test("the configuration of the datacenter has no mistake, and needs no more than compose.yaml gives it", () => {
+  const files = Object.fromEntries(SECRETS.map((name) => [`/run/secrets/${name}`, `${name}\n`]));
+  const config = read(readFileSync(join(COMPOSE, "meerkat/meerkat.toml"), "utf8"), ENV, files);
+  assert.deepEqual(config.hosts, [
+    { domain: "meerkat.localhost", type: "default" },
+    { domain: "corp.meerkat.localhost", type: "company" },
+  ]);
+  assert.equal(config.cluster.kind, "redis");
+  assert.equal(config.auth.decoy_secret, "cluster_secret");
+  const trusted = config.listen.map((listen) =>
+    listen.kind === "c2s" ? listen.proxy_protocol_from : listen.kind === "http" ? listen.forwarded_from : [],
+  );
+  assert.deepEqual(trusted, [["172.28.2.10"], ["172.28.2.10"], ["172.28.2.10"], []]);
+});
+
+test("compose.yaml sets the variables, and mounts the secrets, that this test makes up", () => {
+  const compose = readFileSync(join(COMPOSE, "compose.yaml"), "utf8");
+  for (const variable of Object.keys(ENV)) assert.match(compose, new RegExp(`^\\s+${variable}: `, "m"));
+  for (const name of SECRETS) assert.match(compose, new RegExp(`\\b${name}\\b`));
+});
