@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
+import { json } from "../../src/storage/specs.ts";
+import { type Jid, parseJid } from "../../src/xmpp/jid.ts";
 import { type RawClient, startServer, type TestServer } from "../support/server.ts";
 import {
   befriend,
@@ -222,16 +224,20 @@ test("what is addressed to a session is meant for the account, and comes from th
   await alice.receives(presence("subscribed", BOB, ALICE));
 });
 
-test("an account that does not exist says nothing, as one that keeps silent", async (t) => {
-  const server = await startServer(t);
+test("an account that does not exist says nothing, as one that keeps silent, and nothing is kept for it", async (t) => {
+  const store = memoryDriver();
+  const server = await startServer(t, { store });
   await server.account("bob");
   const alice = await server.login("alice", "desk");
   for (const to of ["bob", "nobody"]) {
-    for (const type of ["subscribe", "subscribed", "unsubscribe", "unsubscribed"]) {
+    for (const type of ["subscribe", "subscribed", "unsubscribe", "unsubscribed", "subscribe"]) {
       alice.send(`<presence to='${to}@example.org' type='${type}'/>`);
       await alice.receivesNothing();
     }
   }
+  const kept = async (account: string) => (await store.map?.("roster", json()).list(parseJid(account) as Jid))?.size;
+  assert.equal(await kept(BOB), 1);
+  assert.equal(await kept("nobody@example.org"), 0);
 });
 
 test("no account asks itself", async (t) => {
