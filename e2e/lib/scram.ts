@@ -30,7 +30,8 @@ export class ScramSha256 {
     }
     const { r: nonce = "", s: salt = "", i: iterations = "" } = attributes(this.#challenge);
     // RFC 5802 5.1: the server's nonce begins with ours, or somebody replays.
-    if (!nonce.startsWith(this.#nonce) || nonce === this.#nonce) throw new Error("SCRAM: the server's nonce is not ours");
+    if (!nonce.startsWith(this.#nonce) || nonce === this.#nonce)
+      throw new Error("SCRAM: the server's nonce is not ours");
     const count = Number(iterations);
     if (!(count >= 4096 && count <= 1_000_000)) throw new Error(`SCRAM: ${iterations} iterations`);
     const salted = pbkdf2Sync(password, Buffer.from(salt, "base64"), count, 32, "sha256");

@@ -14,7 +14,10 @@ test("SCRAM-SHA-256 answers as the example of RFC 7677 3 does", () => {
 });
 
 test("a challenge with a nonce that is not ours, or with few iterations, is not answered", () => {
-  for (const challenge of ["r=theirs,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096", "r=oursandtheirs,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1"]) {
+  for (const challenge of [
+    "r=theirs,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+    "r=oursandtheirs,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1",
+  ]) {
     const scram = new ScramSha256("ours");
     scram.response({ username: "user", password: "pencil" });
     scram.challenge(challenge);

@@ -1,0 +1,50 @@
+"""Logs in with STARTTLS, certificate verified, says hello to one JID and echoes what it is sent. The JID, the password
+and the peer come by the environment; each step is one line on standard output."""
+
+import os
+import ssl
+import sys
+
+import slixmpp
+
+
+class Client(slixmpp.ClientXMPP):
+    def __init__(self, jid: str, password: str, peer: str) -> None:
+        super().__init__(jid, password)
+        self.peer = peer
+        self.enable_direct_tls = False
+        self.add_event_handler("session_start", self.begin)
+        self.add_event_handler("message", self.echo)
+        self.add_event_handler("failed_auth", lambda _: self.fail("not authorized"))
+        self.add_event_handler("ssl_invalid_chain", lambda _: self.fail("no trust"))
+        self.add_event_handler("connection_failed", lambda why: self.fail(f"no connection: {why}"))
+
+    def get_ssl_context(self) -> ssl.SSLContext:
+        context = super().get_ssl_context()
+        # The site's own authority, and the name must fit. Without CA there are the public ones only.
+        if "CA" in os.environ:
+            context.load_verify_locations(os.environ["CA"])
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.check_hostname = True
+        return context
+
+    async def begin(self, _event: object) -> None:
+        self.send_presence()
+        await self.get_roster()
+        print(f"online {self.boundjid.full}", flush=True)
+        self.send_message(mto=self.peer, mbody="hello from slixmpp", mtype="chat")
+
+    def echo(self, message: slixmpp.Message) -> None:
+        if message["type"] in ("chat", "normal"):
+            print(f"received {message['body']}", flush=True)
+            message.reply(f"echo: {message['body']}").send()
+
+    def fail(self, why: str) -> None:
+        print(f"failed {why}", flush=True)
+        sys.stdout.flush()
+        os._exit(1)
+
+
+client = Client(os.environ["JID"], os.environ["PASSWORD"], os.environ["PEER"])
+client.connect()
+client.loop.run_forever()
