@@ -31,7 +31,10 @@ export class ClientSession implements LocalSession {
   readonly #parts: SessionParts;
   #presence: Element | undefined;
   #priority: number | undefined;
-  #ended = false;
+  /** Whether the other nodes know what this session is like now. */
+  #described = true;
+  /** Settles once everyone who must know has heard that it has ended. */
+  #farewell: Promise<void> | undefined;
 
   constructor(jid: Jid, id: string, node: string, parts: SessionParts) {
     this.jid = jid;
@@ -57,17 +60,17 @@ export class ClientSession implements LocalSession {
 
   announce(presence: Element | undefined, priority: number | undefined): MaybePromise<void> {
     // What a client said before it was cut off is still handled, but it cannot come back to life by it.
-    if (this.#ended) return;
-    const same = priority === this.#priority;
+    if (this.#farewell !== undefined) return;
+    const same = priority === this.#priority && this.#described;
     this.#presence = presence;
     this.#priority = priority;
-    return same ? undefined : this.#parts.sessions.describe(this);
+    return same ? undefined : this.#describe();
   }
 
   mark(name: string): MaybePromise<void> {
-    if (this.#ended || this.marks.has(name)) return;
+    if (this.#farewell !== undefined || (this.marks.has(name) && this.#described)) return;
     this.marks.add(name);
-    return this.#parts.sessions.describe(this);
+    return this.#describe();
   }
 
   /** One stanza from the client. Refusals are answered here; only a StreamError leaves. */
@@ -102,25 +105,34 @@ export class ClientSession implements LocalSession {
     this.#parts.close(condition === undefined ? undefined : new StreamError(condition, text));
   }
 
-  replaced(): void {
-    this.#retire();
+  replaced(): Promise<void> {
+    const farewell = this.#retire();
     this.close("conflict", "Replaced by a new session");
+    return farewell;
   }
 
-  /** The stream is over. Others hear that it is unavailable, and the cluster that it is gone. */
-  ended(): MaybePromise<void> {
-    if (this.#ended) return;
-    this.#retire();
-    return this.#parts.sessions.close(this);
+  /** The stream is over. Settles when others have heard that it is unavailable, and the cluster that it is gone. */
+  async ended(): Promise<void> {
+    const farewell = this.#retire();
+    await this.#parts.sessions.close(this);
+    await farewell;
   }
 
-  #retire(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+  #retire(): Promise<void> {
+    if (this.#farewell !== undefined) return this.#farewell;
     const lastPresence = this.available ? this.#presence : undefined;
     this.#presence = undefined;
     this.#priority = undefined;
-    void this.#parts.host.type.hooks.notices.sessionClosed.tell({ session: this, lastPresence });
+    this.#farewell = this.#parts.host.type.hooks.notices.sessionClosed.tell({ session: this, lastPresence });
+    return this.#farewell;
+  }
+
+  /** Should the cluster not hear of it, the next presence tries again. */
+  #describe(): MaybePromise<void> {
+    this.#described = false;
+    return then(this.#parts.sessions.describe(this), () => {
+      this.#described = true;
+    });
   }
 
   /** RFC 6120 8.1.2.1: the sender is the session, whatever it wrote, and what it wrote must not contradict that. */

@@ -26,7 +26,10 @@ export class Router implements RouterApi {
     this.#log = log;
     this.#bounced = metrics.counter("xmpp_stanzas_bounced_total", "Stanzas answered with an error.");
     sessions.whenMissed((envelope) => {
-      void this.#settle(envelope, () => this.#deliverToResource(envelope));
+      void this.#settle(envelope, () => {
+        const host = this.#hosts.get(envelope.to.domain);
+        if (host !== undefined) return this.#deliver(host, envelope);
+      });
     });
   }
 
@@ -102,7 +105,7 @@ export class Router implements RouterApi {
     return then(this.#sessions.locate(to), (entries) => {
       const entry = entries.find(({ jid }) => jid.resource === to.resource);
       const elsewhere = entry !== undefined && this.#elsewhere(entry);
-      return elsewhere ? this.#sessions.forward(entry, envelope) : this.#missing(envelope, entries);
+      return elsewhere ? this.#sessions.forward(entry, envelope, true) : this.#missing(envelope, entries);
     });
   }
 
@@ -149,7 +152,7 @@ export class Router implements RouterApi {
 
   #deliverToEach(envelope: Envelope, entries: readonly SessionEntry[]): MaybePromise<void> {
     const waiting = entries.map((entry) => {
-      if (this.#elsewhere(entry)) return this.#sessions.forward(entry, envelope);
+      if (this.#elsewhere(entry)) return this.#sessions.forward(entry, envelope, entries.length === 1);
       return this.#local(entry)?.deliver(envelope);
     });
     if (!waiting.some((one) => one instanceof Promise)) return;

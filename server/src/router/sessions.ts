@@ -13,8 +13,8 @@ export interface LocalSession extends Session {
   readonly entry: SessionEntry;
   /** Past the `userReceive` filters and onto the stream; never rejects. */
   deliver(envelope: Envelope): MaybePromise<void>;
-  /** Another session has the same full JID now (RFC 6120 7.7.2.2): close with conflict. */
-  replaced(): void;
+  /** Another session has the same full JID now (RFC 6120 7.7.2.2): closes with conflict; settles when all good-byes are out. */
+  replaced(): Promise<void>;
 }
 
 const STANZA = "stanza";
@@ -44,7 +44,7 @@ export class Sessions implements SessionTable {
     this.#log = log;
     this.#options = options;
     cluster.bus.receive(STANZA, (message, node) => this.#stanzaFromNode(message, node));
-    cluster.bus.receive(REPLACED, (message, node) => this.#replacedByNode(message, node));
+    cluster.bus.receive(REPLACED, (message, node) => void this.#replacedByNode(message, node));
     cluster.bus.receive(RELEASED, (id) => this.#leaving.get(id)?.());
   }
 
@@ -75,8 +75,11 @@ export class Sessions implements SessionTable {
     return this.#byAccount.get(jid.bare)?.get(jid.resource);
   }
 
+  /** An entry of this node that is not in its table is of a session just ending, which takes nothing any more. */
   locate(account: Jid): MaybePromise<readonly SessionEntry[]> {
-    return this.#cluster.registry.locate(account);
+    return then(this.#cluster.registry.locate(account), (entries) =>
+      entries.every((entry) => this.#isLive(entry)) ? entries : entries.filter((entry) => this.#isLive(entry)),
+    );
   }
 
   online(account: Jid): MaybePromise<boolean> {
@@ -117,13 +120,17 @@ export class Sessions implements SessionTable {
 
   /** The cluster found that another node's session has this one's address: it ends with a conflict. */
   displaced(entry: SessionEntry): void {
-    this.#drop(entry);
+    void this.#drop(entry);
   }
 
-  /** Hands a stanza to the node that holds the session. */
-  forward(entry: SessionEntry, { from, stanza }: Envelope): MaybePromise<void> {
-    const message = JSON.stringify([entry.jid.full, from.full, stanza.toXml()]);
+  /** Hands a stanza to the node that holds the session; `alone` when no other session gets it too. */
+  forward(entry: SessionEntry, { from, stanza }: Envelope, alone: boolean): MaybePromise<void> {
+    const message = JSON.stringify([entry.jid.full, from.full, stanza.toXml(), alone]);
     return this.#cluster.bus.send(entry.node, STANZA, message);
+  }
+
+  #isLive({ node, jid, id }: SessionEntry): boolean {
+    return node !== this.nodeId || this.at(jid)?.id === id;
   }
 
   #add(session: LocalSession): void {
@@ -134,7 +141,7 @@ export class Sessions implements SessionTable {
     }
     const present = sessions.get(session.jid.resource);
     if (present === undefined) this.#count++;
-    else present.replaced();
+    else void present.replaced();
     sessions.set(session.jid.resource, session);
   }
 
@@ -147,8 +154,8 @@ export class Sessions implements SessionTable {
   }
 
   async #evict(older: SessionEntry): Promise<void> {
-    if (older.node === this.#cluster.bus.nodeId) {
-      this.#drop(older);
+    if (older.node === this.nodeId) {
+      await Promise.race([this.#drop(older), timeout(this.#options.replaceTimeoutMs)]);
       return;
     }
     const gone = new Promise<void>((resolve) => {
@@ -170,33 +177,52 @@ export class Sessions implements SessionTable {
     }
   }
 
-  #drop({ jid, id }: { readonly jid: Jid; readonly id: string }): void {
+  async #drop({ jid, id }: { readonly jid: Jid; readonly id: string }): Promise<void> {
     const present = this.at(jid);
     const session = present?.id === id ? present : this.#opening.get(id);
     if (session === undefined) return;
     this.#opening.delete(id);
     this.#remove(session);
-    session.replaced();
+    await session.replaced();
   }
 
-  #replacedByNode(message: string, node: string): void {
+  async #replacedByNode(message: string, node: string): Promise<void> {
     const [full, id] = JSON.parse(message) as [string, string];
     const jid = parseJid(full);
-    if (jid !== undefined) this.#drop({ jid, id });
-    const answer = this.#cluster.bus.send(node, RELEASED, id);
-    if (answer instanceof Promise) answer.catch(() => undefined);
+    try {
+      if (jid !== undefined) await this.#drop({ jid, id });
+      await this.#cluster.bus.send(node, RELEASED, id);
+    } catch (error) {
+      // The new session's node does not wait for ever.
+      this.#log.debug("session.eviction_not_told", { jid: full, node, error });
+    }
   }
 
   #stanzaFromNode(message: string, node: string): void {
-    const [to, from, xml] = JSON.parse(message) as [string, string, string];
+    const [to, from, xml, alone] = JSON.parse(message) as [string, string, string, boolean];
     const toJid = parseJid(to);
     const fromJid = parseJid(from);
     if (toJid === undefined || fromJid === undefined) return;
-    // The other node has checked its size; here it must only fit.
-    const stanza = parseElement(Buffer.from(xml), { maxStanzaBytes: Number.MAX_SAFE_INTEGER });
-    const envelope: Envelope = { from: fromJid, to: toJid, origin: { kind: "node", node }, stanza };
+    const stanza = parseElement(Buffer.from(xml), CHECKED_ELSEWHERE);
+    const origin = { kind: "node", node } as const;
     const session = this.at(toJid);
-    if (session === undefined) this.#missed(envelope);
-    else void session.deliver(envelope);
+    if (session !== undefined) {
+      void session.deliver({ from: fromJid, to: toJid, origin, stanza });
+    } else if (alone) {
+      // What it says itself decides where else it may go; where others got it too, nothing is lost.
+      this.#missed({ from: fromJid, to: parseJid(stanza.attrs.to ?? "") ?? toJid, origin, stanza });
+    }
   }
+}
+
+/** The other node has checked a client's limits; escaped anew it may be larger than what the client sent. */
+const CHECKED_ELSEWHERE = {
+  maxStanzaBytes: Number.MAX_SAFE_INTEGER,
+  maxTagBytes: Number.MAX_SAFE_INTEGER,
+  maxDepth: Number.MAX_SAFE_INTEGER,
+  maxAttributes: Number.MAX_SAFE_INTEGER,
+};
+
+function timeout(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -196,12 +196,12 @@ export class RawClient {
   }
 
   #newParser(): StreamParser {
-    const parser = new StreamParser({
-      open: (root) => {
+    const sink = {
+      open: (root: Element) => {
         this.header = root;
         this.#hear("open");
       },
-      element: (element) => {
+      element: (element: Element) => {
         // From here on the server speaks in a new document (RFC 6120 6.4.6).
         if (element.name === "success") parser.restart();
         this.#hear(element);
@@ -210,7 +210,9 @@ export class RawClient {
         parser.halt();
         this.#hear("close");
       },
-    });
+    };
+    // What is escaped anew may be larger than what a client may send.
+    const parser = new StreamParser(sink, { maxTagBytes: 1 << 20, maxStanzaBytes: 1 << 22 });
     return parser;
   }
 
