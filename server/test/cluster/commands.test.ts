@@ -45,6 +45,23 @@ test("as many commands may wait as allowed, and one more is refused", async () =
   assert.equal(await redis.run(async () => "third"), "third");
 });
 
+test("it tells how long the oldest command has waited", async () => {
+  const { clock, commands: redis } = commands(10);
+  assert.equal(redis.waitingFor(), 0);
+  const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const first = redis.run(() => (answers[0] as PromiseWithResolvers<void>).promise);
+  await clock.wind(300);
+  const second = redis.run(() => (answers[1] as PromiseWithResolvers<void>).promise);
+  await clock.wind(400);
+  assert.equal(redis.waitingFor(), 700);
+  answers[0]?.resolve();
+  await first;
+  assert.equal(redis.waitingFor(), 400);
+  answers[1]?.resolve();
+  await second;
+  assert.equal(redis.waitingFor(), 0);
+});
+
 test("endpoints are host:port", () => {
   assert.deepEqual(readEndpoint("redis-1:6379"), { host: "redis-1", port: 6379 });
   assert.deepEqual(readEndpoint("[::1]:7001"), { host: "::1", port: 7001 });

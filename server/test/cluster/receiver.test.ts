@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { encodeFrame, encodeMessage } from "../../src/cluster/redis/frame.ts";
 import { Receiver } from "../../src/cluster/redis/receiver.ts";
 
-function listen() {
+function listen(maxSenders = 10) {
   const heard: string[] = [];
-  const receiver = new Receiver((channel, message, from) => heard.push(`${from} ${channel} ${message}`));
+  const receiver = new Receiver(maxSenders, (channel, message, from) => heard.push(`${from} ${channel} ${message}`));
   const take = (node: string, link: string, first: number, ...messages: string[]) =>
     receiver.take(
       encodeFrame(
@@ -58,4 +58,18 @@ test("what is no frame is counted and dropped", () => {
   receiver.take("nonsense");
   assert.equal(receiver.counters.malformed, 1);
   assert.deepEqual(heard, []);
+});
+
+test("as many nodes are remembered as allowed, and beyond that the one heard from longest ago is forgotten", () => {
+  const { heard, take, receiver } = listen(2);
+  take("a", "boot.1", 1, "one");
+  take("b", "boot.1", 1, "eins");
+  take("a", "boot.1", 1, "one");
+  assert.equal(receiver.senders, 2);
+  assert.equal(receiver.counters.duplicates, 1);
+  take("c", "boot.1", 1, "un");
+  assert.equal(receiver.senders, 2);
+  // b was forgotten and so is heard again; a is remembered no more after that.
+  take("b", "boot.1", 1, "eins");
+  assert.deepEqual(heard, ["a route one", "b route eins", "c route un", "b route eins"]);
 });

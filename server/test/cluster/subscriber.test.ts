@@ -6,7 +6,7 @@ import { HandClock, settled } from "./hand-clock.ts";
 /** A channel that can fall silent; each opening is kept, so that a test can look at what became of it. */
 function listen() {
   const clock = new HandClock();
-  const wire = { silent: false, hangs: false };
+  const wire = { silent: false, hangs: false, stalled: false };
   const opened: { heard: (text: string) => void; closed: boolean; finish: () => void }[] = [];
   const heard: string[] = [];
   const subscriber = new Subscriber({
@@ -24,6 +24,7 @@ function listen() {
       return { ready: ready.promise, close };
     },
     async publish(text) {
+      if (wire.stalled) throw new Error("Command timed out");
       if (wire.silent) return 0;
       for (const opening of opened) if (!opening.closed) opening.heard(text);
       return 1;
@@ -39,7 +40,7 @@ test("while it hears itself it stays as it is", async () => {
   const { clock, opened, subscriber } = listen();
   subscriber.start();
   await clock.wind(60_000);
-  assert.ok(subscriber.fresh());
+  assert.ok(subscriber.heardWithin(2000));
   assert.equal(opened.length, 1);
   assert.ok(subscriber.beatsHeard >= 119);
 });
@@ -52,13 +53,31 @@ test("after two seconds of silence it is torn down and built anew, and hears aga
   await clock.wind(2000);
   assert.equal(opened.length, 1);
   await clock.wind(501);
-  assert.ok(!subscriber.fresh());
+  assert.ok(!subscriber.heardWithin(2000));
   assert.equal(opened.length, 2);
   assert.ok(opened[0]?.closed);
   wire.silent = false;
   await clock.wind(500);
-  assert.ok(subscriber.fresh());
+  assert.ok(subscriber.heardWithin(2000));
   assert.equal(subscriber.resubscribes, 1);
+});
+
+test("while Redis takes no beat the connection is kept three times as long, and heals by itself", async () => {
+  const { clock, wire, opened, subscriber } = listen();
+  subscriber.start();
+  await clock.wind(5000);
+  wire.stalled = true;
+  await clock.wind(5500);
+  assert.equal(opened.length, 1);
+  assert.ok(!subscriber.heardWithin(5000));
+  assert.ok(subscriber.heardWithin(6000));
+  wire.stalled = false;
+  await clock.wind(500);
+  assert.ok(subscriber.heardWithin(0));
+  assert.equal(opened.length, 1);
+  wire.stalled = true;
+  await clock.wind(6501);
+  assert.equal(opened.length, 2);
 });
 
 test("an opening that hangs is given up later and closed, and stays so if it comes about after all", async () => {
@@ -75,7 +94,7 @@ test("an opening that hangs is given up later and closed, and stays so if it com
   await settled();
   assert.ok(opened[0]?.closed);
   assert.ok(!opened[1]?.closed);
-  assert.ok(subscriber.fresh());
+  assert.ok(subscriber.heardWithin(2000));
 });
 
 test("frames are handed on; beats of another process and texts for a closed opening are not", async () => {

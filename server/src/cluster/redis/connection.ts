@@ -12,56 +12,59 @@ export interface ConnectionOptions {
   readonly natMap?: Readonly<Record<string, { host: string; port: number }>>;
 }
 
-/** ioredis reports a dead shard every 10 ms: one line a second says as much. */
-const LOG_EVERY = 1000;
 const CLOSED = "Connection is closed.";
 
-export function openClient(
-  options: ConnectionOptions,
-  clock: Clock,
-  log: ClusterLog,
-  counters: ConnectionCounters,
-): IoRedisCluster {
+export interface ClientOptions extends ConnectionOptions {
+  /** Hears what goes wrong with a connection: every 10 ms while a shard is down. */
+  readonly failed: (error: Error) => void;
+  /** Whether it will subscribe to sharded channels. */
+  readonly subscribes: boolean;
+}
+
+/**
+ * Not yet connected. ioredis' own `slotsRefreshInterval` is not used: a refresh that is under way when the client is closed
+ * starts the next one, for ever, and keeps the process alive. `Topology` does that work.
+ */
+export function openClient(options: ClientOptions): IoRedisCluster {
   const client = new IoRedisCluster(options.nodes.map(readEndpoint), {
     lazyConnect: true,
-    shardedSubscribers: true,
-    slotsRefreshInterval: 1000,
+    shardedSubscribers: options.subscribes,
+    slotsRefreshTimeout: 1500,
     clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1000),
     scripts: Object.fromEntries(
       Object.entries(SCRIPTS).map(([name, lua]) => [scriptName(name), { lua, numberOfKeys: 1 }]),
     ),
     redisOptions: {
-      connectTimeout: 800,
-      commandTimeout: 1500,
+      connectTimeout: 1500,
+      // Longer than a hiccup that nobody need notice.
+      commandTimeout: 3000,
       maxRetriesPerRequest: 1,
       ...(options.password === undefined ? {} : { password: options.password }),
     },
     ...(options.natMap === undefined ? {} : { natMap: { ...options.natMap } }),
   });
-
-  let loggedAt = Number.NEGATIVE_INFINITY;
-  let silenced = 0;
-  const failed = (error: Error & { lastNodeError?: Error }) => {
-    counters.connectionErrors++;
-    const { message } = error.lastNodeError ?? error;
-    // What closed the connection says more than that it is closed.
-    if (message !== CLOSED || counters.lastError === "") counters.lastError = message;
-    if (clock.now() - loggedAt < LOG_EVERY) {
-      silenced++;
-      return;
-    }
-    log("cluster.redis.failed", { error: counters.lastError, silenced });
-    loggedAt = clock.now();
-    silenced = 0;
-  };
+  const failed = (error: Error & { lastNodeError?: Error }) => options.failed(error.lastNodeError ?? error);
   client.on("error", failed);
   client.on("node error", failed);
   return client;
 }
 
-export interface ConnectionCounters {
-  connectionErrors: number;
-  lastError: string;
+/** What went wrong with the connections of one cluster, all clients together. */
+export class ConnectionErrors {
+  readonly #log: ClusterLog;
+  count = 0;
+  last = "";
+
+  constructor(log: ClusterLog) {
+    this.#log = log;
+  }
+
+  add(error: Error): void {
+    this.count++;
+    // What closed the connection says more than that it is closed.
+    if (error.message !== CLOSED || this.last === "") this.last = error.message;
+    this.#log("cluster.redis.failed", { error: this.last });
+  }
 }
 
 /** `host:port`, or `[::1]:port`. */
@@ -85,12 +88,23 @@ export interface CommandsOptions {
 export class Commands {
   readonly #client: IoRedisCluster;
   readonly #options: CommandsOptions;
-  pending = 0;
+  /** When each command without an answer was sent; the oldest first. */
+  readonly #waiting = new Set<{ readonly sentAt: number }>();
   failures = 0;
 
   constructor(client: IoRedisCluster, options: CommandsOptions) {
     this.#client = client;
     this.#options = options;
+  }
+
+  get pending(): number {
+    return this.#waiting.size;
+  }
+
+  /** Milliseconds that the oldest command without an answer has waited. */
+  waitingFor(): number {
+    for (const { sentAt } of this.#waiting) return this.#options.clock.now() - sentAt;
+    return 0;
   }
 
   script(name: keyof typeof SCRIPTS, key: string, ...args: (string | number)[]): Promise<unknown> {
@@ -104,13 +118,14 @@ export class Commands {
       this.failures++;
       return Promise.reject(new ClusterError(`${maxPending} commands to Redis are waiting already`));
     }
-    this.pending++;
+    const waiting = { sentAt: clock.now() };
+    this.#waiting.add(waiting);
     return new Promise<T>((resolve, reject) => {
       let settled = false;
       const fail = (problem: string) => {
         if (settled) return;
         settled = true;
-        this.pending--;
+        this.#waiting.delete(waiting);
         this.failures++;
         callOff();
         reject(new ClusterError(`Redis: ${problem}`));
@@ -120,7 +135,7 @@ export class Commands {
         (value) => {
           if (settled) return;
           settled = true;
-          this.pending--;
+          this.#waiting.delete(waiting);
           callOff();
           resolve(value);
         },

@@ -1,9 +1,6 @@
 /** Takes frames apart, drops what has been seen, and counts what is missing. */
 import { decodeFrame } from "./frame.ts";
 
-/** Numberings remembered; beyond it the one heard from longest ago is forgotten. */
-const MAX_SENDERS = 1024;
-
 export interface ReceiverCounters {
   received: number;
   receivedBytes: number;
@@ -16,11 +13,18 @@ export interface ReceiverCounters {
 
 export class Receiver {
   readonly #dispatch: (channel: string, message: string, fromNode: string) => void;
+  readonly #maxSenders: number;
   readonly #senders = new Map<string, { readonly link: string; last: number }>();
   readonly counters: ReceiverCounters = { received: 0, receivedBytes: 0, duplicates: 0, missing: 0, malformed: 0 };
 
-  constructor(dispatch: (channel: string, message: string, fromNode: string) => void) {
+  /** Of at most `maxSenders` nodes the numbering is remembered; beyond it the one heard from longest ago is forgotten. */
+  constructor(maxSenders: number, dispatch: (channel: string, message: string, fromNode: string) => void) {
+    this.#maxSenders = maxSenders;
     this.#dispatch = dispatch;
+  }
+
+  get senders(): number {
+    return this.#senders.size;
   }
 
   take(text: string): void {
@@ -35,7 +39,7 @@ export class Receiver {
     const sender = known?.link === frame.link ? known : { link: frame.link, last: frame.first - 1 };
     this.#senders.delete(frame.node);
     this.#senders.set(frame.node, sender);
-    if (this.#senders.size > MAX_SENDERS) this.#forgetOldest();
+    if (this.#senders.size > this.#maxSenders) this.#forgetOldest();
 
     if (frame.first > sender.last + 1) this.counters.missing += frame.first - sender.last - 1;
     let number = frame.first;

@@ -24,10 +24,9 @@ export interface RedisBusOptions {
   readonly maxFrameBytes: number;
   readonly maxQueuedBytes: number;
   readonly sendWithin: number;
+  /** Other nodes that are sent to at a time, and whose numbering is remembered. */
+  readonly maxNodes: number;
 }
-
-/** Outboxes kept; an idle one goes when its node has, or when there are too many. */
-const MAX_OUTBOXES = 1024;
 
 export class RedisBus implements Bus {
   readonly nodeId: string;
@@ -44,7 +43,9 @@ export class RedisBus implements Bus {
     this.nodeId = options.nodeId;
     this.#options = options;
     this.#handlers = new Handlers(options.log);
-    this.#receiver = new Receiver((channel, message, from) => this.#handlers.dispatch(channel, message, from));
+    this.#receiver = new Receiver(options.maxNodes, (channel, message, from) =>
+      this.#handlers.dispatch(channel, message, from),
+    );
     const own = busChannel(options.nodeId);
     this.#subscriber = new Subscriber({
       clock: options.clock,
@@ -65,8 +66,10 @@ export class RedisBus implements Bus {
     }
     if (this.#stopped) return Promise.reject(new ClusterError("this node has left the cluster"));
     const outbox = this.#outboxes.get(node) ?? this.#openOutbox(node);
-    if (outbox === undefined)
-      return Promise.reject(new ClusterError(`${MAX_OUTBOXES} other nodes are being sent to already`));
+    if (outbox === undefined) {
+      this.#counters.refused++;
+      return Promise.reject(new ClusterError(`${this.#options.maxNodes} other nodes are being sent to already`));
+    }
     return outbox.send(channel, message);
   }
 
@@ -86,9 +89,9 @@ export class RedisBus implements Bus {
     this.#subscriber.start();
   }
 
-  /** Whether this node's own channel is known to work. */
-  hearsItself(): boolean {
-    return this.#subscriber.fresh();
+  /** Whether this node's own channel was known to work so many milliseconds ago. */
+  heardItself(within: number): boolean {
+    return this.#subscriber.heardWithin(within);
   }
 
   /** Drops the idle outboxes of nodes that are gone. */
@@ -99,10 +102,15 @@ export class RedisBus implements Bus {
     }
   }
 
-  /** Lets what is queued go out, and hears nothing more. */
+  /** Lets what is queued go out while that does not take long, and hears nothing more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all([...this.#outboxes.values()].map((outbox) => outbox.drained()));
+    const { clock, sendWithin } = this.#options;
+    const drained = Promise.all([...this.#outboxes.values()].map((outbox) => outbox.drained()));
+    const late = Promise.withResolvers<void>();
+    const callOff = clock.after(sendWithin, late.resolve);
+    await Promise.race([drained, late.promise]);
+    callOff();
     this.#outboxes.clear();
     this.#subscriber.stop();
   }
@@ -123,8 +131,8 @@ export class RedisBus implements Bus {
 
   #openOutbox(node: string): Outbox | undefined {
     checkNodeId(node);
-    if (this.#outboxes.size >= MAX_OUTBOXES) this.tidy();
-    if (this.#outboxes.size >= MAX_OUTBOXES) return undefined;
+    if (this.#outboxes.size >= this.#options.maxNodes) this.tidy();
+    if (this.#outboxes.size >= this.#options.maxNodes) return undefined;
     const { boot, clock, publish, maxFrameBytes, maxQueuedBytes, sendWithin } = this.#options;
     const channel = busChannel(node);
     const outbox = new Outbox(

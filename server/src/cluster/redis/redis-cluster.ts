@@ -3,12 +3,15 @@ import { randomUUID } from "node:crypto";
 import type { Cluster as IoRedisCluster } from "ioredis";
 import { type Clock, realClock } from "../clock.ts";
 import { type Cluster, ClusterError, type ClusterLog, type SessionEntry } from "../cluster.ts";
-import { Commands, type ConnectionCounters, type ConnectionOptions, openClient } from "./connection.ts";
+import { Commands, ConnectionErrors, type ConnectionOptions, openClient } from "./connection.ts";
+import { diagnose } from "./diagnose.ts";
 import { checkNodeId } from "./keys.ts";
 import { Membership } from "./membership.ts";
+import { quietLog } from "./quiet-log.ts";
 import { RedisBus } from "./redis-bus.ts";
 import { RedisRegistry } from "./redis-registry.ts";
 import type { Opening } from "./subscriber.ts";
+import { Topology } from "./topology.ts";
 
 /** All times in milliseconds. */
 export interface RedisClusterOptions extends ConnectionOptions {
@@ -26,8 +29,10 @@ export interface RedisClusterOptions extends ConnectionOptions {
   readonly leaseFor?: number;
   /** Default 500. */
   readonly heartbeatEvery?: number;
-  /** Silence after which the subscriber is built anew. Default 2,000. */
+  /** Silence after which the subscriber is built anew; three times that while Redis itself does not answer. Default 2,000. */
   readonly heartbeatWithin?: number;
+  /** Silence after which the node is not healthy: longer than a hiccup of Redis or a failover. Default 5,000. */
+  readonly unhealthyAfter?: number;
   /** How long a command, or a frame to another node, may take. Default 5,000. */
   readonly answerWithin?: number;
   /** Commands waiting for an answer. Default 10,000. */
@@ -40,6 +45,10 @@ export interface RedisClusterOptions extends ConnectionOptions {
   readonly refreshEvery?: number;
   /** Default 900,000. */
   readonly entryFor?: number;
+  /** Other nodes that are sent to at a time, and whose numbering is remembered. Default 1,024. */
+  readonly maxNodes?: number;
+  /** Releases that failed and are tried again; beyond it the oldest is left to its expiry. Default 10,000. */
+  readonly maxUnreleased?: number;
 }
 
 /** On which channel the nodes tell each other that they came or went: look at the leases. */
@@ -55,16 +64,20 @@ export class RedisCluster implements Cluster {
   readonly #options: RedisClusterOptions;
   readonly #clock: Clock;
   readonly #log: ClusterLog;
+  /** For what may fail again and again. */
+  readonly #quietLog: ClusterLog;
   readonly #client: IoRedisCluster;
   readonly #commands: Commands;
   readonly #membership: Membership;
-  readonly #connection: ConnectionCounters = { connectionErrors: 0, lastError: "" };
+  readonly #topology: Topology;
+  readonly #connectionErrors: ConnectionErrors;
   readonly #lost: ((entry: SessionEntry) => void)[] = [];
   readonly #displaced: ((entry: SessionEntry) => void)[] = [];
   readonly #fenced: (() => void)[] = [];
   readonly #rejoined: (() => void)[] = [];
   readonly #sweeping = new Set<string>();
   readonly #renewEvery: number;
+  readonly #heartbeatWithin: number;
   #state: "out" | "joining" | "in" | "fenced" = "out";
   #callOff: (() => void) | undefined;
   #fencings = 0;
@@ -81,8 +94,18 @@ export class RedisCluster implements Cluster {
     this.#clock = clock;
     this.#log = log;
     this.#renewEvery = options.renewEvery ?? 2000;
-    this.#client = openClient(options, clock, log, this.#connection);
+    this.#heartbeatWithin = options.heartbeatWithin ?? 2000;
+    this.#quietLog = quietLog(log, clock);
+    this.#connectionErrors = new ConnectionErrors(this.#quietLog);
+    this.#client = this.#openClient(false);
     this.#commands = new Commands(this.#client, { clock, answerWithin, maxPending: options.maxPending ?? 10_000 });
+    this.#topology = new Topology({
+      clock,
+      commands: this.#commands,
+      refresh: () => {
+        if (this.#client.status === "ready") this.#client.refreshSlotsCache();
+      },
+    });
     this.#membership = new Membership({
       nodeId: options.nodeId,
       newEpoch,
@@ -100,6 +123,7 @@ export class RedisCluster implements Cluster {
       log,
       refreshEvery: options.refreshEvery ?? 60_000,
       entryFor: options.entryFor ?? 900_000,
+      maxUnreleased: options.maxUnreleased ?? 10_000,
       lost: (entry) => this.#tell(this.#lost, entry),
       displaced: (entry) => this.#tell(this.#displaced, entry),
     });
@@ -107,15 +131,16 @@ export class RedisCluster implements Cluster {
       nodeId: options.nodeId,
       boot: newEpoch(),
       clock,
-      log,
+      log: this.#quietLog,
       publish: (channel, text) => this.#commands.run((redis) => redis.spublish(channel, text) as Promise<number>),
       subscribe: (channel, heard) => this.#subscribe(channel, heard),
       living: () => this.#membership.nodes(),
       heartbeatEvery: options.heartbeatEvery ?? 500,
-      heartbeatWithin: options.heartbeatWithin ?? 2000,
+      heartbeatWithin: this.#heartbeatWithin,
       maxFrameBytes: options.maxFrameBytes ?? 16_384,
       maxQueuedBytes: options.maxQueuedBytes ?? 4_194_304,
       sendWithin: answerWithin,
+      maxNodes: options.maxNodes ?? 1024,
     });
     this.bus.receive(LEASES_CHANGED, () => {
       this.#membership.refresh().then(
@@ -151,6 +176,7 @@ export class RedisCluster implements Cluster {
     const startWithin = this.#options.startWithin ?? 10_000;
     // Reconnects by itself; how that goes is seen from the commands.
     this.#client.connect().catch(() => {});
+    this.#topology.start();
     this.bus.start();
     this.#state = "joining";
     let problem = "";
@@ -159,11 +185,12 @@ export class RedisCluster implements Cluster {
     });
     if (!(await Promise.race([attempts, this.#pause(startWithin)]))) {
       this.#state = "out";
-      await this.bus.stop();
-      this.#client.disconnect();
-      const why = [problem, this.#connection.lastError].filter((text) => text !== "").join("; ");
+      await this.#close();
+      // The client tells that a connection is closed or that nothing came; each node alone tells why.
+      const causes = [await diagnose(this.#options), this.#connectionErrors.last, problem];
+      const why = [...new Set(causes)].filter((text) => text !== "").join("; ");
       const hosts = this.#options.nodes.join(", ");
-      throw new ClusterError(`Redis Cluster at ${hosts} not usable within ${startWithin} ms: ${why || "no answer"}`);
+      throw new ClusterError(`Redis Cluster at ${hosts} not usable within ${startWithin} ms: ${why}`);
     }
     this.#state = "in";
     this.bus.broadcast(LEASES_CHANGED, "joined");
@@ -172,7 +199,8 @@ export class RedisCluster implements Cluster {
   }
 
   healthy(): boolean {
-    return this.#state === "in" && !this.#membership.lapsed() && this.bus.hearsItself();
+    const heard = this.bus.heardItself(this.#options.unhealthyAfter ?? 5000);
+    return this.#state === "in" && !this.#membership.lapsed() && heard;
   }
 
   async stop(): Promise<void> {
@@ -182,12 +210,16 @@ export class RedisCluster implements Cluster {
     try {
       await this.#membership.leave(this.registry.size + this.registry.unreleased > 0);
       this.bus.broadcast(LEASES_CHANGED, "left");
-      await this.bus.stop();
     } catch (error) {
       // The lease lapses by itself.
       this.#log("cluster.leave.failed", { error });
-      await this.bus.stop();
     }
+    await this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#topology.stop();
+    await this.bus.stop();
     this.#client.disconnect();
   }
 
@@ -199,7 +231,7 @@ export class RedisCluster implements Cluster {
       unreleased: this.registry.unreleased,
       pending: this.#commands.pending,
       commandFailures: this.#commands.failures,
-      connectionErrors: this.#connection.connectionErrors,
+      connectionErrors: this.#connectionErrors.count,
       leaseMisses: this.#membership.misses,
       joins: this.#membership.joins,
       fencings: this.#fencings,
@@ -218,7 +250,10 @@ export class RedisCluster implements Cluster {
       } catch (error) {
         failed(error);
       }
-      if (joined && this.bus.hearsItself()) return true;
+      if (joined) {
+        if (this.bus.heardItself(this.#heartbeatWithin)) return true;
+        failed("joined, but messages to this node's own channel do not arrive");
+      }
       await this.#pause(50);
     }
     return false;
@@ -229,7 +264,7 @@ export class RedisCluster implements Cluster {
       this.#tick().then(
         () => this.#afterTick(this.#renewEvery),
         (error: unknown) => {
-          this.#log("cluster.lease.missed", { error });
+          this.#quietLog("cluster.lease.missed", { error });
           this.#afterTick(this.#renewEvery / RETRY_PART);
         },
       );
@@ -281,7 +316,7 @@ export class RedisCluster implements Cluster {
       if (this.#sweeping.has(member)) continue;
       this.#sweeping.add(member);
       this.#sweep(member)
-        .catch((error: unknown) => this.#log("cluster.sweep.failed", { member, error }))
+        .catch((error: unknown) => this.#quietLog("cluster.sweep.failed", { member, error }))
         .finally(() => this.#sweeping.delete(member));
     }
   }
@@ -295,8 +330,12 @@ export class RedisCluster implements Cluster {
     this.#log("cluster.node.swept", { member });
   }
 
+  #openClient(subscribes: boolean): IoRedisCluster {
+    return openClient({ ...this.#options, subscribes, failed: (error) => this.#connectionErrors.add(error) });
+  }
+
   #subscribe(channel: string, heard: (text: string) => void): Opening {
-    const client = openClient(this.#options, this.#clock, this.#log, this.#connection);
+    const client = this.#openClient(true);
     client.on("smessage", (from: string, text: string) => {
       if (from === channel) heard(text);
     });

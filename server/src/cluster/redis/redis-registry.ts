@@ -23,6 +23,8 @@ export interface RedisRegistryOptions {
   readonly refreshEvery: number;
   /** Milliseconds that an account's hash outlives its last writing. */
   readonly entryFor: number;
+  /** Releases to be tried again; beyond it the oldest is left to the expiry. */
+  readonly maxUnreleased: number;
   readonly lost: (entry: SessionEntry) => void;
   readonly displaced: (entry: SessionEntry) => void;
 }
@@ -34,8 +36,6 @@ interface Own {
 
 /** Commands sent together when many sessions are written or swept. */
 const AT_ONCE = 200;
-/** Releases to be tried again; beyond it the oldest is left to the expiry. */
-const MAX_UNRELEASED = 10_000;
 /** An index outlives its node long enough for the whole cluster to be started again and sweep it. */
 const INDEX_FOR = 86_400_000;
 
@@ -239,7 +239,7 @@ export class RedisRegistry implements SessionRegistry {
 
   #releaseLater(entry: SessionEntry): void {
     this.#unreleased.set(entry.id, entry);
-    if (this.#unreleased.size <= MAX_UNRELEASED) return;
+    if (this.#unreleased.size <= this.#options.maxUnreleased) return;
     for (const id of this.#unreleased.keys()) {
       this.#unreleased.delete(id);
       return;

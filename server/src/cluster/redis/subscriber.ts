@@ -24,8 +24,11 @@ export interface SubscriberOptions {
   readonly beatWithin: number;
 }
 
-/** How many times `beatWithin` a connection may take to come about. */
-const OPEN_PATIENCE = 3;
+/**
+ * How many times `beatWithin` a connection may take to come about, and a silence last in which Redis answers no beat: then it
+ * is Redis that is slow, and a new connection would be no better.
+ */
+const PATIENCE = 3;
 
 export class Subscriber {
   readonly #options: SubscriberOptions;
@@ -37,6 +40,8 @@ export class Subscriber {
   #silentSince = 0;
   #heardAt = Number.NEGATIVE_INFINITY;
   #openingSince: number | undefined;
+  /** Whether Redis took a beat that was sent since it last was heard. */
+  #beatTaken = false;
   /** How often it was built anew. */
   resubscribes = 0;
   beatsHeard = 0;
@@ -51,9 +56,9 @@ export class Subscriber {
     this.#tick();
   }
 
-  /** Whether it has heard itself lately. */
-  fresh(): boolean {
-    return this.#options.clock.now() - this.#heardAt <= this.#options.beatWithin;
+  /** Whether it has heard itself within so many milliseconds. */
+  heardWithin(milliseconds: number): boolean {
+    return this.#options.clock.now() - this.#heardAt <= milliseconds;
   }
 
   stop(): void {
@@ -67,7 +72,8 @@ export class Subscriber {
     const { clock, log, beatEvery, beatWithin } = this.#options;
     this.#beat();
     const now = clock.now();
-    const patience = this.#openingSince === undefined ? beatWithin : beatWithin * OPEN_PATIENCE;
+    const deaf = this.#openingSince === undefined && this.#beatTaken;
+    const patience = deaf ? beatWithin : beatWithin * PATIENCE;
     const since = this.#openingSince ?? this.#silentSince;
     if (now - since > patience) {
       this.resubscribes++;
@@ -78,9 +84,16 @@ export class Subscriber {
   }
 
   #beat(): void {
-    this.#options.publish(this.#beatText).catch(() => {
-      // A beat that cannot be published is a beat not heard, and that is noticed.
-    });
+    const heardBefore = this.beatsHeard;
+    this.#options.publish(this.#beatText).then(
+      () => {
+        // The answer may come before the beat itself, and then the beat is heard next.
+        if (this.beatsHeard === heardBefore) this.#beatTaken = true;
+      },
+      () => {
+        // A beat that cannot be published is a beat not heard, and that is noticed.
+      },
+    );
   }
 
   #reopen(): void {
@@ -88,12 +101,14 @@ export class Subscriber {
     const generation = ++this.#generation;
     this.#close?.();
     this.#openingSince = clock.now();
+    this.#beatTaken = false;
     const opening = open((text) => {
       if (generation !== this.#generation) return;
       if (text === this.#beatText) {
         this.beatsHeard++;
         this.#heardAt = clock.now();
         this.#silentSince = this.#heardAt;
+        this.#beatTaken = false;
       } else if (!text.startsWith("B1 ")) heard(text);
     });
     this.#close = opening.close;

@@ -43,6 +43,14 @@ export class NodeProcess {
     this.#child.kill(signal);
   }
 
+  /** Stops the cluster; resolves with the exit code, once nothing keeps the process alive any more. */
+  async leave(): Promise<number> {
+    const exited = once(this.#child, "exit");
+    this.#child.send("leave");
+    const [code] = await exited;
+    return code as number;
+  }
+
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#child.kill("SIGKILL");
@@ -64,5 +72,14 @@ if (process.send !== undefined && process.argv[1] === import.meta.filename) {
     const { local, domain, resource } = entry.jid;
     await cluster.registry.claim({ ...entry, jid: new Jid(local, domain, resource) });
   }
+  process.once("message", async () => {
+    await cluster.stop();
+    process.disconnect();
+    // Unref'd, it only strikes when something else is left.
+    setTimeout(() => {
+      console.error("still held by", process.getActiveResourcesInfo());
+      process.exit(1);
+    }, 10_000).unref();
+  });
   tell({ event: "ready" });
 }

@@ -35,8 +35,26 @@ export async function startRedis() {
   const address = await run("hostname", "-i");
   const reach = (port: number) => ({ host: container.getHost(), port: container.getMappedPort(port) });
   const natMap = Object.fromEntries(PORTS.map((port) => [`${address}:${port}`, reach(port)]));
-  const client = new Cluster(PORTS.map(reach), { natMap, redisOptions: { password: PASSWORD } });
+  const client = new Cluster(PORTS.map(reach), {
+    natMap,
+    slotsRefreshInterval: 0,
+    redisOptions: { password: PASSWORD },
+  });
   client.on("error", () => {});
+
+  /** The port of the master that serves a key or sharded channel. */
+  const masterOf = async (key: string): Promise<number> => {
+    const slot = Number(await cli(7001, "cluster", "keyslot", key));
+    for (const line of (await cli(7001, "cluster", "nodes")).split("\n")) {
+      const [, endpoint, flags, , , , , , ...ranges] = line.split(" ");
+      const serves = ranges.some((range) => {
+        const [from, to = from] = range.split("-").map(Number);
+        return from !== undefined && to !== undefined && from <= slot && slot <= to;
+      });
+      if (flags?.includes("master") && serves) return Number(/:(\d+)@/.exec(endpoint ?? "")?.[1]);
+    }
+    throw new Error(`no master serves ${key}`);
+  };
 
   return {
     /** What a node of the server needs to connect from here. */
@@ -53,23 +71,18 @@ export async function startRedis() {
       await run("sh", "-c", `kill -${signal} ${pids.join(" ")}`);
     },
 
-    /** The port of the master that serves a key or sharded channel. */
-    async masterOf(key: string): Promise<number> {
-      const slot = Number(await cli(7001, "cluster", "keyslot", key));
-      for (const line of (await cli(7001, "cluster", "nodes")).split("\n")) {
-        const [, endpoint, flags, , , , , , ...ranges] = line.split(" ");
-        const serves = ranges.some((range) => {
-          const [from, to = from] = range.split("-").map(Number);
-          return from !== undefined && to !== undefined && from <= slot && slot <= to;
-        });
-        if (flags?.includes("master") && serves) return Number(/:(\d+)@/.exec(endpoint ?? "")?.[1]);
-      }
-      throw new Error(`no master serves ${key}`);
+    /** Answers no client on any node for so many milliseconds, while the nodes themselves stay in touch. */
+    async pause(milliseconds: number): Promise<void> {
+      const one = `redis-cli -p "$port" --no-auth-warning client pause ${milliseconds} all`;
+      await run("sh", "-c", `for port in ${PORTS.join(" ")}; do ${one} & done; wait`);
     },
 
-    /** Empties the memory of every master. */
+    masterOf,
+
+    /** Empties the memory of every master; that of the leases last, so that no node joins again while others are emptied. */
     async flushAll(): Promise<void> {
-      for (const port of PORTS) {
+      const last = await masterOf("meerkat:{leases}");
+      for (const port of [...PORTS.filter((port) => port !== last), last]) {
         if ((await cli(port, "role")).startsWith("master")) await cli(port, "flushall");
       }
     },

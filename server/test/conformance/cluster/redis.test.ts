@@ -229,11 +229,18 @@ test("an account's hash expires when nobody writes it again", async () => {
   await brief.stop();
 });
 
+test("after it has left nothing keeps the process alive, whenever it leaves", async () => {
+  const leavers = await Promise.all(
+    ["l1", "l2", "l3"].map((nodeId) => NodeProcess.start({ ...redis.options, ...QUICK, nodeId }, [])),
+  );
+  assert.deepEqual(await Promise.all(leavers.map((leaver) => leaver.leave())), [0, 0, 0]);
+});
+
 test("start names the hosts and the reason when Redis cannot be used", async () => {
   const nowhere = new RedisCluster({ kind: "redis", nodeId: "x", nodes: ["127.0.0.1:1"], startWithin: 500 });
   await assert.rejects(
     nowhere.start(),
-    (error) => error instanceof ClusterError && /127\.0\.0\.1:1 .*Connection is closed/.test(error.message),
+    (error) => error instanceof ClusterError && /127\.0\.0\.1:1 .*ECONNREFUSED/.test(error.message),
   );
   const stranger = node("x", { password: "wrong", startWithin: 1500 });
   await assert.rejects(stranger.start(), (error) => error instanceof ClusterError && /WRONGPASS/.test(error.message));
