@@ -35,6 +35,7 @@ async function slixmpp(
     .withNetworkMode(network("edge"))
     .withEnvironment({
       JID: `${bob.local}@${site.domain}`,
+      HOST: "haproxy",
       PASSWORD: password,
       PEER: peer,
       ...(trusting ? { CA: "/ca.pem" } : {}),

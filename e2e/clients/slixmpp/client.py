@@ -46,5 +46,6 @@ class Client(slixmpp.ClientXMPP):
 
 
 client = Client(os.environ["JID"], os.environ["PASSWORD"], os.environ["PEER"])
-client.connect()
+# Its resolver takes every name under .localhost for this container, so the way to the domain is told.
+client.connect(os.environ["HOST"], 5222)
 client.loop.run_forever()
