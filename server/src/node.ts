@@ -7,9 +7,10 @@ import type { ClientServices } from "./c2s/services.ts";
 import { type Cluster, ClusterError } from "./cluster/cluster.ts";
 import { openCluster } from "./cluster/open.ts";
 import { check } from "./config/check.ts";
+import { why } from "./config/fill.ts";
 import { ConfigError } from "./config/load.ts";
 import { nearest } from "./config/nearest.ts";
-import type { Config } from "./config/schema.ts";
+import type { Config, ListenConfig } from "./config/schema.ts";
 import { type Door, openC2s, openHttp, openOps } from "./listeners.ts";
 import { HookTable } from "./module/hook-table.ts";
 import { type Choice, obstacles, startModules } from "./module/loader.ts";
@@ -69,10 +70,10 @@ export async function startNode(
   try {
     // Open from the first moment, so that whoever waits for the node can see why.
     const opsDoors: Door[] = [];
-    for (const listen of config.listen) {
-      if (listen.kind === "ops") opsDoors.push(await openOps(listen, config, health, metrics));
-    }
     undo.push(() => closeDoors(opsDoors));
+    for (const listen of config.listen) {
+      if (listen.kind === "ops") opsDoors.push(await opened(config, listen, openOps(listen, config, health, metrics)));
+    }
 
     for (const [name, driver] of drivers) {
       await persistently(`storage.${name}`, () => driver.migrate(), log, aborted);
@@ -125,8 +126,9 @@ export async function startNode(
     const doors: Door[] = [];
     undo.push(() => closeDoors(doors));
     for (const listen of config.listen) {
-      if (listen.kind === "c2s") doors.push(await openC2s(listen, { config, certificates, services }));
-      if (listen.kind === "http") doors.push(await openHttp(listen, { config, certificates, services }));
+      const behind = { config, certificates, services };
+      if (listen.kind === "c2s") doors.push(await opened(config, listen, openC2s(listen, behind)));
+      if (listen.kind === "http") doors.push(await opened(config, listen, openHttp(listen, behind)));
     }
     health.serving();
     for (const { kind, host, port } of [...doors, ...opsDoors]) log.info("listener.opened", { kind, host, port });
@@ -207,6 +209,18 @@ async function openCertificates(config: Config): Promise<Certificates | undefine
       config.hosts.map(({ domain }) => domain),
     ),
   ]);
+}
+
+/** An address that cannot be had is the operator's to mend. */
+async function opened(config: Config, listen: ListenConfig, door: Promise<Door>): Promise<Door> {
+  try {
+    return await door;
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+    const key = `listen.${config.listen.indexOf(listen)}`;
+    const address = `host = "${listen.host}", port = ${listen.port}`;
+    throw new ConfigError([`${key}: ${address} cannot be had (${why(error)}); free it, or name another`]);
+  }
 }
 
 function clusterOptions(config: Config, log: Logger): Parameters<typeof openCluster>[0] {

@@ -1,6 +1,8 @@
 /** What a node finds wrong with its configuration once it knows its modules and stores: still before it opens anything. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -140,6 +142,21 @@ test("stores that cannot work as they are written are refused, all of them at on
   );
   assert.equal(mistakes[1], "storage.filter: the LDAP filter (cn=x) asks for no %u");
   assert.match(mistakes[2] ?? "", /^storage\.nowhere: ./);
+});
+
+test("an address that another process has is told", async (t) => {
+  const other = createServer();
+  t.after(() => other.close());
+  other.listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  for (const kind of ["c2s", "http", "ops"]) {
+    const door = `{ kind = "${kind}", port = ${port}${kind === "c2s" ? ', tls = "none"' : ""} }`;
+    const toml = `listen = [{ kind = "ops", port = 0 }, ${door}]\nstorage.main = { driver = "memory" }`;
+    assert.deepEqual(await refusals(toml), [
+      `listen.1: host = "127.0.0.1", port = ${port} cannot be had (EADDRINUSE); free it, or name another`,
+    ]);
+  }
 });
 
 test("certificates that cannot be read are refused", async (t) => {
