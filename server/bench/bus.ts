@@ -1,22 +1,28 @@
 /**
- * Throughput and round trip of the bus between two nodes in this process, over a running Redis Cluster.
+ * Throughput and round trip of the bus between two nodes in this process, over a Redis Cluster: the one given, or else one of
+ * six nodes in a container of its own.
  *
- *   node bench/bus.ts redis-1:6379,redis-2:6379     or REDIS_NODES, and REDIS_PASSWORD
+ *   node bench/bus.ts [redis-1:6379,redis-2:6379]     or REDIS_NODES, and REDIS_PASSWORD
  */
 import { RedisCluster } from "../src/cluster/redis/redis-cluster.ts";
 
 const ROUND_TRIPS = 2000;
 const MESSAGES = 200_000;
 const AT_ONCE = 2000;
+/** What has not been done by then is not waited for. */
+const WITHIN = 120_000;
+
+const deadline = setTimeout(() => {
+  console.error(`not done within ${WITHIN} ms`);
+  process.exit(1);
+}, WITHIN);
 
 const nodes = (process.argv[2] ?? process.env.REDIS_NODES ?? "").split(",").filter((node) => node !== "");
-if (nodes.length === 0) {
-  console.error("usage: node bench/bus.ts host:port[,host:port...]");
-  process.exit(2);
-}
 const password = process.env.REDIS_PASSWORD;
-const open = (nodeId: string) =>
-  new RedisCluster({ kind: "redis", nodeId, nodes, ...(password === undefined ? {} : { password }) });
+const own =
+  nodes.length > 0 ? undefined : await (await import("../test/conformance/cluster/redis-containers.ts")).startRedis();
+const options = own?.options ?? { kind: "redis" as const, nodes, ...(password === undefined ? {} : { password }) };
+const open = (nodeId: string) => new RedisCluster({ ...options, nodeId, startWithin: 30_000 });
 const a = open(`bench-a-${process.pid}`);
 const b = open(`bench-b-${process.pid}`);
 await Promise.all([a.start(), b.start()]);
@@ -65,3 +71,5 @@ console.log(
     `${((cpu.user + cpu.system) / MESSAGES).toFixed(1)} us CPU a message, both ends together`,
 );
 await Promise.all([a.stop(), b.stop()]);
+await own?.stop();
+clearTimeout(deadline);

@@ -9,6 +9,8 @@ process.env.TESTCONTAINERS_RYUK_DISABLED = "true";
 const { GenericContainer, Wait } = await import("testcontainers");
 
 const PORTS = [7001, 7002, 7003, 7004, 7005, 7006];
+/** A node that belongs to no cluster, once `startStray` was called. */
+const STRAY = 7007;
 const PASSWORD = "only-for-tests";
 
 export type TestRedis = Awaited<ReturnType<typeof startRedis>>;
@@ -20,7 +22,7 @@ export async function startRedis() {
   );
   const container = await image
     .withEnvironment({ REDIS_PASSWORD: PASSWORD, REDISCLI_AUTH: PASSWORD })
-    .withExposedPorts(...PORTS)
+    .withExposedPorts(...PORTS, STRAY)
     .withWaitStrategy(Wait.forLogMessage("cluster ready"))
     .withStartupTimeout(60_000)
     .start();
@@ -89,6 +91,13 @@ export async function startRedis() {
 
     /** Starts a killed node again. */
     restart: (port: number) => run("redis-node", String(port)),
+
+    /** Starts a node that belongs to no cluster and has no slots; resolves with its host:port. */
+    async startStray(): Promise<string> {
+      await run("redis-node", String(STRAY));
+      await until("the stray node answers", 10_000, async () => (await cli(STRAY, "ping").catch(() => "")) === "PONG");
+      return `${reach(STRAY).host}:${reach(STRAY).port}`;
+    },
 
     /** Waits until each master has a replica in touch again. */
     healed: () =>

@@ -245,4 +245,10 @@ test("start names the hosts and the reason when Redis cannot be used", async () 
   const stranger = node("x", { password: "wrong", startWithin: 1500 });
   await assert.rejects(stranger.start(), (error) => error instanceof ClusterError && /WRONGPASS/.test(error.message));
   assert.ok(!stranger.healthy());
+  const stray = await redis.startStray();
+  const clusterless = node("x", { nodes: [stray], startWithin: 1500 });
+  await assert.rejects(clusterless.start(), {
+    name: "ClusterError",
+    message: new RegExp(`cluster_state is fail, 0 of 16384 slots assigned \\(${stray}\\)`),
+  });
 });
