@@ -240,11 +240,14 @@ function clusterOptions(config: Config, log: Logger): Parameters<typeof openClus
     startWithin: cluster.start_within,
     heartbeatEvery: cluster.heartbeat_every,
     heartbeatWithin: cluster.heartbeat_within,
+    unhealthyAfter: cluster.unhealthy_after,
     refreshEvery: cluster.refresh_every,
     entryFor: cluster.entry_for,
     maxPending: cluster.max_pending,
     maxQueuedBytes: cluster.max_queued,
     maxFrameBytes: cluster.max_frame,
+    maxNodes: cluster.max_nodes,
+    maxUnreleased: cluster.max_unreleased,
     ...(cluster.password === undefined ? {} : { password: cluster.password }),
   };
 }

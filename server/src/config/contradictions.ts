@@ -72,7 +72,7 @@ function overlap(one: string, other: string): boolean {
 function impatience({ cluster }: Partial<Config>): string[] {
   if (cluster?.kind !== "redis") return [];
   const tooShort = (
-    longer: "lease_for" | "heartbeat_within" | "entry_for",
+    longer: "lease_for" | "heartbeat_within" | "unhealthy_after" | "entry_for",
     shorter: keyof typeof cluster,
     why: string,
   ) =>
@@ -84,6 +84,7 @@ function impatience({ cluster }: Partial<Config>): string[] {
   return [
     ...tooShort("lease_for", "renew_every", "living nodes are taken for dead"),
     ...tooShort("heartbeat_within", "heartbeat_every", "a sound connection is taken for broken"),
+    ...tooShort("unhealthy_after", "heartbeat_every", "a sound node is taken for ill"),
     ...tooShort("entry_for", "refresh_every", "living sessions are forgotten"),
   ];
 }

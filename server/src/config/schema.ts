@@ -62,6 +62,9 @@ const cluster = z.discriminatedUnion("kind", [
       heartbeat_within: duration("2s", { min: "200ms", max: "10m" }).describe(
         "Silence after which the subscription is made anew.",
       ),
+      unhealthy_after: duration("5s", { min: "200ms", max: "10m" }).describe(
+        "Silence after which this node is not healthy: longer than a hiccup or a failover of Redis.",
+      ),
       refresh_every: duration("1m", { min: "1s", max: "24h" }).describe("How often each session is written again."),
       entry_for: duration("15m", { min: "10s", max: "24h" }).describe(
         "How long Redis keeps a session that nobody writes again.",
@@ -70,6 +73,10 @@ const cluster = z.discriminatedUnion("kind", [
       max_queued: size("4MiB", { min: "64KiB" }).describe("What may wait for one other node; more is refused."),
       max_frame: size("16KiB", { min: "1KiB", max: "1MiB" }).describe(
         "Stanzas for one other node go together up to this size; a longer one goes alone.",
+      ),
+      max_nodes: count(1024, 1, 100_000).describe("Other nodes that may be sent to at a time; more are refused."),
+      max_unreleased: count(10_000, 0, 1_000_000).describe(
+        "Ended sessions that could not be taken out of Redis and are tried again; beyond it the oldest runs out by itself.",
       ),
     })
     .describe("Nodes find each other, and route to each other, through a Redis Cluster of version 7 or later."),

@@ -151,6 +151,13 @@ for (const [why, toml, mistakes] of [
     ],
   ],
   [
+    "a node is unhealthy before its next heartbeat",
+    'cluster = { kind = "redis", nodes = ["r:1"], unhealthy_after = "900ms" }',
+    [
+      'cluster.unhealthy_after = "900ms": must be at least twice cluster.heartbeat_every ("500ms"), or a sound node is taken for ill',
+    ],
+  ],
+  [
     "a session is forgotten before it is written again",
     'cluster = { kind = "redis", nodes = ["r:1"], entry_for = "1m" }',
     [
