@@ -7,7 +7,7 @@ import { HandClock } from "./hand-clock.ts";
 /** The commands run here never look at the client. */
 function commands(maxPending: number) {
   const clock = new HandClock();
-  return { clock, commands: new Commands(undefined as never, { clock, answerWithin: 5000, maxPending }) };
+  return { clock, commands: new Commands(() => undefined as never, { clock, answerWithin: 5000, maxPending }) };
 }
 
 test("a command that is never answered is given up, once", async () => {

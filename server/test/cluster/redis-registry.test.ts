@@ -19,7 +19,7 @@ test("as many failed releases are kept as allowed, and beyond that the oldest is
     async hdel() {},
     async pexpire() {},
   };
-  const commands = new Commands(client as never, { clock, answerWithin: 5000, maxPending: 10 });
+  const commands = new Commands(() => client as never, { clock, answerWithin: 5000, maxPending: 10 });
   const registry = new RedisRegistry({
     commands,
     membership: new Membership({

@@ -7,7 +7,7 @@ import { HandClock } from "./hand-clock.ts";
 /** The commands run here never look at the client. */
 function watch() {
   const clock = new HandClock();
-  const commands = new Commands(undefined as never, { clock, answerWithin: 60_000, maxPending: 10 });
+  const commands = new Commands(() => undefined as never, { clock, answerWithin: 60_000, maxPending: 10 });
   const refreshed: number[] = [];
   const topology = new Topology({ clock, commands, refresh: () => refreshed.push(clock.now()) });
   topology.start();

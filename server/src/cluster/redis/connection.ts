@@ -86,13 +86,14 @@ export interface CommandsOptions {
 
 /** The commands the cluster uses. Each settles within `answerWithin`, and fails with nothing but a ClusterError. */
 export class Commands {
-  readonly #client: IoRedisCluster;
+  readonly #client: () => IoRedisCluster;
   readonly #options: CommandsOptions;
   /** When each command without an answer was sent; the oldest first. */
   readonly #waiting = new Set<{ readonly sentAt: number }>();
   failures = 0;
 
-  constructor(client: IoRedisCluster, options: CommandsOptions) {
+  /** `client` tells which one is in use: a failed start leaves a closed one behind. */
+  constructor(client: () => IoRedisCluster, options: CommandsOptions) {
     this.#client = client;
     this.#options = options;
   }
@@ -108,7 +109,7 @@ export class Commands {
   }
 
   script(name: keyof typeof SCRIPTS, key: string, ...args: (string | number)[]): Promise<unknown> {
-    const scripts = this.#client as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>;
+    const scripts = this.#client() as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>;
     return this.run(() => scripts[scriptName(name)]?.(key, ...args) as Promise<unknown>);
   }
 
@@ -131,7 +132,7 @@ export class Commands {
         reject(new ClusterError(`Redis: ${problem}`));
       };
       const callOff = clock.after(answerWithin, () => fail(`no answer within ${answerWithin} ms`));
-      send(this.#client).then(
+      send(this.#client()).then(
         (value) => {
           if (settled) return;
           settled = true;

@@ -86,6 +86,7 @@ export class RedisBus implements Bus {
   }
 
   start(): void {
+    this.#stopped = false;
     this.#subscriber.start();
   }
 

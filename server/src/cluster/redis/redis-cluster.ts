@@ -66,7 +66,7 @@ export class RedisCluster implements Cluster {
   readonly #log: ClusterLog;
   /** For what may fail again and again. */
   readonly #quietLog: ClusterLog;
-  readonly #client: IoRedisCluster;
+  #client: IoRedisCluster;
   readonly #commands: Commands;
   readonly #membership: Membership;
   readonly #topology: Topology;
@@ -98,7 +98,11 @@ export class RedisCluster implements Cluster {
     this.#quietLog = quietLog(log, clock);
     this.#connectionErrors = new ConnectionErrors(this.#quietLog);
     this.#client = this.#openClient(false);
-    this.#commands = new Commands(this.#client, { clock, answerWithin, maxPending: options.maxPending ?? 10_000 });
+    this.#commands = new Commands(() => this.#client, {
+      clock,
+      answerWithin,
+      maxPending: options.maxPending ?? 10_000,
+    });
     this.#topology = new Topology({
       clock,
       commands: this.#commands,
@@ -174,7 +178,9 @@ export class RedisCluster implements Cluster {
 
   async start(): Promise<void> {
     const startWithin = this.#options.startWithin ?? 10_000;
-    // Reconnects by itself; how that goes is seen from the commands.
+    // A client that has been closed does not reconnect by itself any more.
+    if (this.#client.status !== "wait") this.#client = this.#openClient(false);
+    // How that goes is seen from the commands.
     this.#client.connect().catch(() => {});
     this.#topology.start();
     this.bus.start();

@@ -146,6 +146,27 @@ test("a Redis that answers nobody for three seconds makes no node unhealthy", as
   assert.deepEqual(lost, []);
 });
 
+test("a start that failed can be tried again, and then messages flow both ways", async () => {
+  await redis.pause(5000);
+  const late = new RedisCluster({ ...redis.options, nodeId: "late", startWithin: 500 });
+  let arrived = 0;
+  late.bus.receive("ping", () => arrived++);
+  await assert.rejects(late.start(), { name: "ClusterError", message: /not usable within 500 ms: ./ });
+  await until("it is in", 60_000, () =>
+    late.start().then(
+      () => true,
+      () => false,
+    ),
+  );
+  const heardBefore = heard;
+  await late.bus.send("a", "ping", "ping");
+  await a.bus.send("late", "ping", "ping");
+  await until("both were heard", 10_000, () => heard > heardBefore && arrived === 1);
+  await late.stop();
+  await messagesFlow(10_000);
+  assert.deepEqual(lost, []);
+});
+
 test("a Redis that hangs for longer than every lease makes no node bury another", async () => {
   const alice = freshAccount("alice");
   const entry = session(alice, "balcony", "a");
