@@ -46,14 +46,17 @@ export async function startRedis() {
 
   /** The port of the master that serves a key or sharded channel. */
   const masterOf = async (key: string): Promise<number> => {
-    const slot = Number(await cli(7001, "cluster", "keyslot", key));
-    for (const line of (await cli(7001, "cluster", "nodes")).split("\n")) {
+    const answers = await Promise.all(PORTS.map((port) => cli(port, "ping").catch(() => "")));
+    const alive = PORTS[answers.indexOf("PONG")] ?? 7001;
+    const slot = Number(await cli(alive, "cluster", "keyslot", key));
+    for (const line of (await cli(alive, "cluster", "nodes")).split("\n")) {
       const [, endpoint, flags, , , , , , ...ranges] = line.split(" ");
       const serves = ranges.some((range) => {
         const [from, to = from] = range.split("-").map(Number);
         return from !== undefined && to !== undefined && from <= slot && slot <= to;
       });
-      if (flags?.includes("master") && serves) return Number(/:(\d+)@/.exec(endpoint ?? "")?.[1]);
+      if (flags?.includes("master") && !flags.includes("fail") && serves)
+        return Number(/:(\d+)@/.exec(endpoint ?? "")?.[1]);
     }
     throw new Error(`no master serves ${key}`);
   };
