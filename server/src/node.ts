@@ -78,7 +78,7 @@ export async function startNode(
     for (const [name, driver] of drivers) {
       await persistently(`storage.${name}`, () => driver.migrate(), log, aborted);
     }
-    undo.push(watchStores(drivers, health, metrics));
+    undo.push(watchStores(config, drivers, health, metrics));
 
     const accounts = openAccounts(config, drivers);
     const hosts = new Hosts();
@@ -304,14 +304,21 @@ function observeStreams(streams: Set<ClientStream>, sessions: Sessions, health: 
   });
 }
 
-/** Asks each store now and then how it is; the answer is what readiness and the metrics tell. Returns what ends it. */
-function watchStores(drivers: Drivers, health: Health, metrics: Metrics): () => Promise<void> {
+/**
+ * Asks each store now and then how it is; the answer is what readiness and the metrics tell. Returns what ends it. The
+ * node is ready while the domains of one host type at least can be served: a directory that is down must not shut out
+ * those who have nothing to do with it.
+ */
+function watchStores(config: Config, drivers: Drivers, health: Health, metrics: Metrics): () => Promise<void> {
   const up = new Map([...drivers.keys()].map((name) => [name, true]));
+  const isUp = (name: string) => up.get(name) === true;
   const look = async () => {
     await Promise.all([...drivers].map(async ([name, driver]) => up.set(name, await driver.healthy())));
   };
   const timer = setInterval(() => void look(), STORE_CHECK_MS);
-  for (const name of drivers.keys()) health.add(`storage.${name}`, () => up.get(name) === true);
+  const types = Object.values(config.host_types);
+  health.add("storage", () => types.some(({ storage, accounts }) => isUp(storage) && accounts.some(isUp)));
+  for (const name of drivers.keys()) health.note(`storage.${name}`, () => isUp(name));
   metrics.gauges(
     "xmpp_storage_up",
     "Whether the store answered last.",

@@ -8,11 +8,13 @@ const COMPOSE = join(import.meta.dirname, "../../../compose");
 
 /** What compose.yaml sets and mounts for the service. */
 const ENV = { MEERKAT_PROXY_ADDRESS: "172.28.2.10", MEERKAT_HTTPS_PORT: "443", MEERKAT_LOG_LEVEL: "info" };
+/** What the container's own commands set. */
+const OWN = { MEERKAT_NODE_ID: "meerkat-1" };
 const SECRETS = ["redis_password", "postgres_password", "ldap_meerkat_password", "cluster_secret"];
 
 test("the configuration of the datacenter has no mistake, and needs no more than compose.yaml gives it", () => {
   const files = Object.fromEntries(SECRETS.map((name) => [`/run/secrets/${name}`, `${name}\n`]));
-  const config = read(readFileSync(join(COMPOSE, "meerkat/meerkat.toml"), "utf8"), ENV, files);
+  const config = read(readFileSync(join(COMPOSE, "meerkat/meerkat.toml"), "utf8"), { ...ENV, ...OWN }, files);
   assert.deepEqual(config.hosts, [
     { domain: "meerkat.localhost", type: "default" },
     { domain: "corp.meerkat.localhost", type: "company" },
@@ -28,5 +30,9 @@ test("the configuration of the datacenter has no mistake, and needs no more than
 test("compose.yaml sets the variables, and mounts the secrets, that this test makes up", () => {
   const compose = readFileSync(join(COMPOSE, "compose.yaml"), "utf8");
   for (const variable of Object.keys(ENV)) assert.match(compose, new RegExp(`^\\s+${variable}: `, "m"));
+  for (const command of ["entrypoint", "meerkatctl"]) {
+    const script = readFileSync(join(COMPOSE, "meerkat", command), "utf8");
+    for (const variable of Object.keys(OWN)) assert.match(script, new RegExp(`^export ${variable}\\b`, "m"), command);
+  }
   for (const name of SECRETS) assert.match(compose, new RegExp(`\\b${name}\\b`));
 });

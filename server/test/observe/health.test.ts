@@ -54,3 +54,17 @@ test("a part is asked at each look, and not before the first", () => {
   health.readiness();
   assert.equal(asked, 2);
 });
+
+test("a part that some can do without is named, and takes nobody out", () => {
+  const health = new Health();
+  const well = { store: true, directory: false };
+  health.add("storage", () => well.store);
+  health.note("storage.directory", () => well.directory);
+  health.serving();
+  assert.deepEqual(health.readiness(), { status: 200, text: "ready, without storage.directory" });
+  well.store = false;
+  assert.deepEqual(health.readiness(), { status: 503, text: "broken: storage, storage.directory" });
+  well.store = true;
+  well.directory = true;
+  assert.deepEqual(health.readiness(), { status: 200, text: "ready" });
+});
