@@ -41,7 +41,9 @@ export function openClient(options: ClientOptions): IoRedisCluster {
       maxRetriesPerRequest: 1,
       ...(options.password === undefined ? {} : { password: options.password }),
     },
-    ...(options.natMap === undefined ? {} : { natMap: { ...options.natMap } }),
+    // ioredis looks for the address of a MOVED answer without the map and asks nodes at random, sixteen times at most, until the
+    // slots have been looked up again: that takes a moment.
+    ...(options.natMap === undefined ? {} : { natMap: { ...options.natMap }, retryDelayOnMoved: 100 }),
   });
   const failed = (error: Error & { lastNodeError?: Error }) => options.failed(error.lastNodeError ?? error);
   client.on("error", failed);
