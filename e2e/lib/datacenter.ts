@@ -46,19 +46,25 @@ export async function freshAccounts(domain: string, ...names: string[]): Promise
 export interface NodeContainer {
   readonly id: string;
   readonly running: boolean;
+  /** What the node calls itself, such as "meerkat-2". */
+  readonly node: string;
 }
 
-/** The containers of the Meerkat nodes; the node's own id is the container's host name, the first 12 digits of `id`. */
+/** The containers of the Meerkat nodes, stopped ones with them. */
 export async function nodeContainers(): Promise<NodeContainer[]> {
   const ids = (await compose(["ps", "--all", "--quiet", "--no-trunc", "meerkat"]))
     .split("\n")
     .filter((id) => id !== "");
   if (ids.length === 0) return [];
-  const states = await run("docker", ["inspect", "--format", "{{.Id}} {{.State.Running}}", ...ids]);
+  const states = await run("docker", ["inspect", "--format", "{{.Id}} {{.State.Running}} {{.Name}}", ...ids]);
   return states
     .trim()
     .split("\n")
-    .map((line) => ({ id: line.split(" ")[0] as string, running: line.endsWith(" true") }));
+    .map((line) => {
+      const [id = "", running = "", name = ""] = line.split(" ");
+      // A node is called after its container, without the project's name.
+      return { id, running: running === "true", node: /meerkat-\d+$/.exec(name)?.[0] ?? "" };
+    });
 }
 
 /** The full name of one of the project's networks. */

@@ -38,7 +38,8 @@ async function slixmpp(
       HOST: "haproxy",
       PASSWORD: password,
       PEER: peer,
-      ...(trusting ? { CA: "/ca.pem" } : {}),
+      // The image remembers what it was given last, so every variable is said each time.
+      CA: trusting ? "/ca.pem" : "",
     })
     .withCopyContentToContainer([{ content: readFileSync(site.caFile, "utf8"), target: "/ca.pem", mode: 0o444 }])
     .withLogConsumer((stream) => {
