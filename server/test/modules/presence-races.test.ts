@@ -83,7 +83,7 @@ for (const where of ["the same node", "another node"] as const) {
 
   test(`a slow good-bye of a session replaced from ${where} does not contradict the newer one`, async (t) => {
     const { store, hold, release } = slowStore();
-    const nodes = await twoNodes(t, "", store);
+    const nodes = await twoNodes(t, 'sessions = { replace_timeout = "100ms" }', store);
     await befriend(store, "alice", "bob");
     const bob = await come(nodes.two, "bob", "desk");
     const older = await come(nodes.one, "alice", "desk");
@@ -101,7 +101,7 @@ for (const where of ["the same node", "another node"] as const) {
 
   test(`a session replaced from ${where} while it came online is not shown any more`, async (t) => {
     const { store, hold, release } = slowStore();
-    const nodes = await twoNodes(t, "", store);
+    const nodes = await twoNodes(t, 'sessions = { replace_timeout = "100ms" }', store);
     await befriend(store, "alice", "bob");
     const bob = await come(nodes.two, "bob", "desk");
     const older = await nodes.one.login("alice", "desk");
@@ -119,7 +119,7 @@ for (const where of ["the same node", "another node"] as const) {
 
 test("who comes online while a contact goes is not shown the presence that has ended", async (t) => {
   const { store, hold, release } = slowStore();
-  const nodes = await twoNodes(t, "", store);
+  const nodes = await twoNodes(t, 'sessions = { replace_timeout = "100ms" }', store);
   await befriend(store, "alice", "bob");
   const alice = await come(nodes.one, "alice", "desk");
   hold();

@@ -179,7 +179,6 @@ export class RawClient {
     assert.equal(error.name, "error", error.toXml());
     assert.equal(error.elements()[0]?.name, condition, error.toXml());
     assert.equal(await this.#take(), "close");
-    this.socket.end();
     assert.equal(await this.#take(), "end");
     return error;
   }
@@ -187,7 +186,6 @@ export class RawClient {
   async leave(): Promise<void> {
     this.send("</stream:stream>");
     for (;;) if ((await this.#take()) === "close") break;
-    this.socket.end();
   }
 
   /** What comes next: an element, "open" and "close" of the stream, "end" of the connection. */
@@ -209,6 +207,8 @@ export class RawClient {
       close: () => {
         parser.halt();
         this.#hear("close");
+        // Else the server would give the connection some more time.
+        this.socket.end();
       },
     };
     // What is escaped anew may be larger than what a client may send.

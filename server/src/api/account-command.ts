@@ -1,0 +1,146 @@
+/** `meerkatctl account …`: makes, changes, lists and removes accounts, where the configuration says they are kept. */
+import type { Accounts } from "../auth/accounts.ts";
+import { closeDrivers, openAccounts, openDrivers } from "../auth/stores.ts";
+import type { Config } from "../config/schema.ts";
+import { forgetAccount } from "../module/forget.ts";
+import { MODULES } from "../modules/catalogue.ts";
+import { silentLog } from "../observe/log.ts";
+import type { StorageDriver } from "../storage/specs.ts";
+import { type Jid, parseJid } from "../xmpp/jid.ts";
+
+export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
+
+  add JID        makes an account; says so when there is one already
+  ensure JID     makes an account, or gives the one there is this password
+  passwd JID     gives an account a new password
+  remove JID     removes an account, and all that is kept under its name
+  list DOMAIN    prints the accounts of a domain
+  import         adds accounts from standard input: a line each, JID, space, password
+
+add, ensure and passwd take the password from --password-file FILE, or from standard input.
+The server's configuration is the file named by MEERKAT_CONFIG.
+`;
+
+/** What the operator asked for cannot be done as it was asked; the message says why. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** What a command reads and writes besides the stores. */
+export interface Terminal {
+  /** The password that belongs to the command, from its file or from standard input. */
+  password(): string;
+  /** All of standard input. */
+  input(): string;
+  print(line: string): void;
+}
+
+/** One domain's accounts, its stores ready for use. */
+interface Place {
+  readonly accounts: Accounts;
+  /** Where the modules of the domain keep their data. */
+  readonly store: StorageDriver;
+}
+
+type Command = (place: Place, account: Jid, terminal: Terminal) => Promise<string>;
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  async add({ accounts }, { local, bare }, terminal) {
+    const outcome = await accounts.create(local, terminal.password());
+    if (outcome === "exists") throw new UsageError(`${bare} exists already`);
+    return `${bare} created`;
+  },
+  async ensure({ accounts }, { local, bare }, terminal) {
+    const wanted = terminal.password();
+    if ((await accounts.create(local, wanted)) === "created") return `${bare} created`;
+    await accounts.setPassword(local, wanted);
+    return `${bare} has this password now`;
+  },
+  async passwd({ accounts }, { local, bare }, terminal) {
+    if ((await accounts.setPassword(local, terminal.password())) === "missing") throw absent(bare);
+    return `${bare} has a new password`;
+  },
+  async remove({ accounts, store }, account) {
+    if (!(await accounts.exists(account.local))) throw absent(account.bare);
+    await accounts.remove(account.local);
+    await forgetAccount(MODULES.values(), store, account);
+    return `${account.bare} removed`;
+  },
+};
+
+/** Runs one command. Rejects with a UsageError, StanzaError or StorageError that the operator is to read. */
+export async function accountCommand(
+  [command = "", subject = ""]: readonly string[],
+  config: Config,
+  terminal: Terminal,
+): Promise<void> {
+  const run = COMMANDS[command];
+  if (run === undefined && command !== "list" && command !== "import") throw new UsageError(ACCOUNT_USAGE);
+  const drivers = await openDrivers(config, silentLog);
+  const accounts = openAccounts(config, drivers);
+  const ready = new Set<StorageDriver>();
+
+  /** Only the stores that the domain needs have to be up. */
+  async function place(domain: string): Promise<Place> {
+    const found = accounts.get(domain);
+    const type = config.host_types[config.hosts.find((host) => host.domain === domain)?.type ?? ""];
+    if (found === undefined || type === undefined) {
+      throw new UsageError(`"${domain}" is not served here; there are ${[...accounts.keys()].join(", ")}`);
+    }
+    for (const name of [...type.accounts, type.storage]) {
+      const driver = drivers.get(name) as StorageDriver;
+      if (ready.has(driver)) continue;
+      await driver.migrate();
+      ready.add(driver);
+    }
+    return { accounts: found, store: drivers.get(type.storage) as StorageDriver };
+  }
+
+  try {
+    if (run !== undefined) {
+      const account = accountOf(subject);
+      terminal.print(await run(await place(account.domain), account, terminal));
+    } else if (command === "list") {
+      await list((await place(subject)).accounts, terminal);
+    } else {
+      await importAll(place, terminal);
+    }
+  } finally {
+    await closeDrivers(drivers);
+  }
+}
+
+async function list(accounts: Accounts, { print }: Terminal): Promise<void> {
+  const pageSize = 500;
+  for (let after = ""; ; ) {
+    const page = await accounts.list(after, pageSize);
+    for (const local of page) print(`${local}@${accounts.domain}`);
+    const last = page.at(-1);
+    if (last === undefined || page.length < pageSize) return;
+    after = last;
+  }
+}
+
+async function importAll(place: (domain: string) => Promise<Place>, terminal: Terminal): Promise<void> {
+  const counts = { created: 0, exists: 0 };
+  for (const line of terminal.input().split("\n")) {
+    if (line.trim() === "") continue;
+    const [, jid = "", password = ""] = /^(\S+) (.*?)\r?$/.exec(line) ?? [];
+    // The line is not shown: it holds a password.
+    if (jid === "") throw new UsageError(`line ${counts.created + counts.exists + 1} is not "JID password"`);
+    const account = accountOf(jid);
+    const { accounts } = await place(account.domain);
+    counts[await accounts.create(account.local, password)]++;
+  }
+  terminal.print(`${counts.created} created, ${counts.exists} present already`);
+}
+
+function accountOf(text: string): Jid {
+  const jid = parseJid(text);
+  if (jid === undefined || jid.local === "" || !jid.isBare) throw new UsageError(`"${text}" is not an account's JID`);
+  return jid;
+}
+
+function absent(bare: string): UsageError {
+  return new UsageError(`there is no account ${bare}`);
+}
