@@ -122,6 +122,7 @@ export async function startNode(
       accountsOf: (host) => accounts.get(host.domain) as Accounts,
     };
     observeStreams(streams, sessions, health, metrics);
+    undo.push(keepAlive(streams, config.limits.keepalive));
 
     const doors: Door[] = [];
     undo.push(() => closeDoors(doors));
@@ -325,6 +326,14 @@ function watchStores(config: Config, drivers: Drivers, health: Health, metrics: 
     "store",
     () => new Map([...up].map(([name, well]) => [name, well ? 1 : 0])),
   );
+  return async () => clearInterval(timer);
+}
+
+/** One timer for all streams. Returns what ends it. */
+function keepAlive(streams: ReadonlySet<ClientStream>, everyMs: number): () => Promise<void> {
+  const timer = setInterval(() => {
+    for (const stream of streams) stream.keepAlive();
+  }, everyMs);
   return async () => clearInterval(timer);
 }
 

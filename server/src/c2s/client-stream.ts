@@ -70,6 +70,10 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
     this.#stream.close(error);
   }
 
+  keepAlive(): void {
+    this.#stream.keepAlive();
+  }
+
   opened(header: StreamHeader): { domain: string; features: readonly StreamFeature<ClientNegotiation>[] } {
     const domain = header.to === undefined ? undefined : parseJid(header.to);
     const host = domain?.full === domain?.domain ? this.#services.hosts.get(domain?.domain ?? "") : undefined;

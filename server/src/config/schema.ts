@@ -192,6 +192,9 @@ const limits = z.strictObject({
   close_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For the client's answer to the stream's end."),
   rate: size("0B", { min: "0B" }).describe("Bytes a second that a client may send in the long run; 0B for any number."),
   burst: size("64KiB").describe("Bytes that it may send at once, where there is a rate."),
+  keepalive: duration("5m", { min: "1s", max: "30m" }).describe(
+    "How often each TCP stream gets a space (RFC 6120 4.6.1), so that nothing on the way takes it for dead and a client that is gone is noticed.",
+  ),
   websocket_ping: duration("60s", { min: "1s", max: "1h" }).describe(
     "A WebSocket that is silent for so long is pinged, and cut when it stays silent as long again.",
   ),

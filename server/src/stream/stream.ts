@@ -95,6 +95,11 @@ export class XmppStream<S extends NegotiatingStream> {
     this.transport.write(this.#framing.element(element));
   }
 
+  /** RFC 6120 4.6.1: white space between stanzas says nothing, but has to be delivered. A WebSocket has its own pings. */
+  keepAlive(): void {
+    if (this.#life === "established" && this.transport.kind === "tcp") this.transport.write(" ");
+  }
+
   /**
    * Says why, if there is a reason, and good-bye (RFC 6120 4.4, 4.9). What comes after is not read; what came before is
    * still handled, and only then does the owner hear that the stream has ended. A peer's good-bye is answered the same way.

@@ -203,3 +203,14 @@ test("fifty at once for one address leave exactly one", async (t) => {
   await Promise.all(fates);
   assert.deepEqual(count, { replaced: 49, survived: 1 });
 });
+
+test("a stream that is silent gets a space now and then, and the client gets on with it", async (t) => {
+  const server = await startServer(t, { toml: 'limits = { keepalive = "1s" }' });
+  const alice = await server.login("alice", "desk");
+  await new Promise<void>((resolve) => {
+    alice.socket.on("data", (chunk: Buffer) => {
+      if (String(chunk) === " ") resolve();
+    });
+  });
+  await alice.receivesNothing();
+});

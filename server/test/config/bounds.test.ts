@@ -48,6 +48,7 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
     written("close_timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
     written("rate", 0, ["0B", 0], ["1GiB", 1024 * MIB], "-1B", "1025MiB"),
     written("burst", 64 * KIB, ["1B", 1], ["1GiB", 1024 * MIB], "0B", "1025MiB"),
+    written("keepalive", 5 * MS.m, ["1s", MS.s], ["30m", 30 * MS.m], "999ms", "31m"),
     written("websocket_ping", MS.m, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
     written("sasl_message", 4 * KIB, ["512B", 512], ["64KiB", 64 * KIB], "511B", "65KiB"),
     whole("sasl_refusals", 3, 2, 5),
