@@ -54,7 +54,7 @@ bench: ## micro-benchmarks of the server
 	@scripts/bootstrap && . scripts/lib.sh && for file in server/bench/*.ts; do echo "$$file"; node "$$file" || exit 1; done
 
 fuzz: ## fuzzers of the server; FUZZ_SECONDS bounds each
-	@scripts/bootstrap && . scripts/lib.sh && for file in server/fuzz/*.ts; do echo "$$file"; node "$$file" || exit 1; done
+	@scripts/bootstrap && . scripts/lib.sh && for file in server/fuzz/*.ts; do echo "$$file"; node "$$file" $${FUZZ_SECONDS:-10} || exit 1; done
 
 compose-config: ## the merged compose file, as compose sees it
 	@. scripts/lib.sh && load_env && dc config

@@ -24,7 +24,8 @@ before(async () => {
       TCP_CONNECTION_RATE: String(LIMIT),
       TCP_CONNECTIONS: "100",
       HTTP_CONNECTION_RATE: "100",
-      HTTP_REQUEST_RATE: String(LIMIT),
+      HTTP_REQUEST_RATE: String(2 * LIMIT),
+      ADMIN_FAILURES: String(LIMIT - 3),
     })
     .withCopyContentToContainer([
       secret("tls/edge.pem", "/run/secrets/edge_tls"),
@@ -32,7 +33,7 @@ before(async () => {
     ])
     .withTmpFs({ "/run/haproxy": "mode=0700,uid=10015,gid=10015" })
     .withUlimits({ nofile: { soft: 20_000, hard: 20_000 } })
-    .withExposedPorts(5222, 443, 8405)
+    .withExposedPorts(5222, 443, 8443, 8405)
     .withWaitStrategy(Wait.forHttp("/healthz", 8405))
     .start();
 });
@@ -62,9 +63,10 @@ test("so many TCP connections in ten seconds are let in, and one more is not", a
   await eventually(async () => (await denied("c2s")) === 1, { withinMs: 5000, what: "one refused connection" });
 });
 
-test("so many HTTP requests in ten seconds are answered, and one more hears that it is too many", async () => {
+/** Sends requests one after the other on one connection; returns the statuses of the answers. */
+async function statuses(port: number, requests: readonly string[]): Promise<string[]> {
   const socket = connectTls({
-    port: haproxy.getMappedPort(443),
+    port: haproxy.getMappedPort(port),
     host: haproxy.getHost(),
     servername: "meerkat.localhost",
     ca: readFileSync(`${SECRETS}/tls/ca.pem`),
@@ -74,11 +76,27 @@ test("so many HTTP requests in ten seconds are answered, and one more hears that
   socket.on("data", (chunk: Buffer) => {
     text += String(chunk);
   });
-  const statuses = () => [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status);
-  for (let i = 1; i <= LIMIT + 1; i++) {
-    socket.write("GET /nothing HTTP/1.1\r\nHost: meerkat.localhost\r\n\r\n");
-    await eventually(async () => statuses().length === i, { withinMs: 5000, what: "an answer" });
+  const heard = () => [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status as string);
+  for (const [i, request] of requests.entries()) {
+    socket.write(request);
+    await eventually(async () => heard().length > i, { withinMs: 5000, what: "an answer" });
   }
   socket.destroy();
-  assert.deepEqual(statuses(), [...Array<string>(LIMIT).fill("404"), "429"]);
+  return heard();
+}
+
+test("so many HTTP requests in ten seconds are answered, and one more hears that it is too many", async () => {
+  const request = "GET /nothing HTTP/1.1\r\nHost: meerkat.localhost\r\n\r\n";
+  const heard = await statuses(443, Array<string>(2 * LIMIT + 1).fill(request));
+  assert.deepEqual(heard, [...Array<string>(2 * LIMIT).fill("404"), "429"]);
+});
+
+test("after so many wrong passwords the admin pages do not tell any more whether one is right", async () => {
+  const request = (password: string) =>
+    `GET / HTTP/1.1\r\nHost: ops.meerkat.localhost\r\nAuthorization: Basic ${Buffer.from(`admin:${password}`).toString("base64")}\r\n\r\n`;
+  const right = request(readFileSync(`${SECRETS}/admin_password`, "utf8"));
+  const wrong = request("wrong");
+  assert.deepEqual(await statuses(8443, [right, wrong, wrong, right]), ["200", "401", "401", "200"]);
+  assert.deepEqual(await statuses(8443, [wrong]), ["401"]);
+  assert.deepEqual(await statuses(8443, [right]), ["429"]);
 });
