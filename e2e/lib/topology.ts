@@ -26,7 +26,6 @@ export interface Site {
     readonly https: number;
     readonly ops: number;
     readonly turn: number;
-    readonly turnTls: number;
   };
   readonly turnAddress: string;
   /** PEM file of the authority that every certificate is checked against. */
@@ -60,7 +59,6 @@ export function localSite(): Site {
       https: port("HTTPS_PORT", 443),
       ops: port("OPS_PORT", 8443),
       turn: port("TURN_PORT", 3478),
-      turnTls: port("TURN_TLS_PORT", 5349),
     },
     turnAddress: address,
     caFile: env.CA_FILE || join(secrets, "tls/ca.pem"),

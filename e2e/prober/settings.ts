@@ -25,7 +25,7 @@ export function readSettings(env: Env): ProberSettings {
     target: {
       site: {
         domain,
-        company: text(env, "PROBER_LDAP_DOMAIN", `corp.${domain}`),
+        company: `corp.${domain}`,
         opsHost: `ops.${domain}`,
         address: host,
         ports: {
@@ -34,7 +34,6 @@ export function readSettings(env: Env): ProberSettings {
           https: port(env, "PROBER_HTTPS_PORT", 443),
           ops: 8443,
           turn: port(env, "PROBER_TURN_PORT", 3478),
-          turnTls: port(env, "PROBER_TURN_TLS_PORT", 5349),
         },
         turnAddress: text(env, "PROBER_TURN_HOST", `turn.${domain}`),
         caFile: text(env, "NODE_EXTRA_CA_CERTS", join(directory, "ca")),
