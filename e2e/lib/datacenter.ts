@@ -1,6 +1,7 @@
 /** The running datacenter from the operator's side: accounts, containers, networks. */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { after } from "node:test";
 import { type Account, ROOT } from "./topology.ts";
 
 /** Runs a program and gives its standard output; rejects with its standard error when it fails. */
@@ -27,7 +28,14 @@ export function compose(args: readonly string[], input = ""): Promise<string> {
   return run("bash", ["-c", '. scripts/lib.sh && load_env && dc "$@"', "compose", ...args], input);
 }
 
-/** Makes accounts that no other story has, in one go; the local parts begin with the names given. */
+/** The admin command; a datacenter elsewhere may be told by the variable MEERKATCTL, the command that runs it there. */
+function meerkatctl(args: readonly string[], input = ""): Promise<string> {
+  const elsewhere = process.env.MEERKATCTL;
+  if (elsewhere) return run("sh", ["-c", `${elsewhere} ${args.join(" ")}`], input);
+  return compose(["exec", "-T", "meerkat", "meerkatctl", ...args], input);
+}
+
+/** Makes accounts that no other story has, in one go, for as long as the file's stories run; the local parts begin with the names given. */
 export async function freshAccounts(domain: string, ...names: string[]): Promise<Account[]> {
   const suffix = randomBytes(4).toString("hex");
   const accounts = names.map((name) => ({
@@ -35,11 +43,11 @@ export async function freshAccounts(domain: string, ...names: string[]): Promise
     domain,
     password: randomBytes(12).toString("hex"),
   }));
-  const lines = accounts.map(({ local, password }) => `${local}@${domain} ${password}\n`).join("");
-  // A datacenter elsewhere may be told by the command that runs meerkatctl there.
-  const elsewhere = process.env.MEERKATCTL;
-  if (elsewhere) await run("sh", ["-c", `${elsewhere} account import`], lines);
-  else await compose(["exec", "-T", "meerkat", "meerkatctl", "account", "import"], lines);
+  const jids = accounts.map(({ local }) => `${local}@${domain}`);
+  await meerkatctl(["account", "import"], accounts.map(({ password }, i) => `${jids[i]} ${password}\n`).join(""));
+  after(async () => {
+    await meerkatctl(["account", "remove", ...jids]);
+  });
   return accounts;
 }
 

@@ -13,7 +13,7 @@ export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
   add JID        makes an account; says so when there is one already
   ensure JID     makes an account, or gives the one there is this password
   passwd JID     gives an account a new password
-  remove JID     removes an account, and all that is kept under its name
+  remove JID …   removes accounts, and all that is kept under their names
   list DOMAIN    prints the accounts of a domain
   import         adds accounts from standard input: a line each, JID, space, password
 
@@ -70,12 +70,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 /** Runs one command. Rejects with a UsageError, StanzaError or StorageError that the operator is to read. */
 export async function accountCommand(
-  [command = "", subject = ""]: readonly string[],
+  [command = "", ...subjects]: readonly string[],
   config: Config,
   terminal: Terminal,
 ): Promise<void> {
   const run = COMMANDS[command];
-  if (run === undefined && command !== "list" && command !== "import") throw new UsageError(ACCOUNT_USAGE);
+  const wanted = command === "import" ? 0 : 1;
+  const fits = subjects.length === wanted || (command === "remove" && subjects.length > wanted);
+  if (!fits || (run === undefined && command !== "list" && command !== "import")) throw new UsageError(ACCOUNT_USAGE);
   const drivers = await openDrivers(config, silentLog);
   const accounts = openAccounts(config, drivers);
   const ready = new Set<StorageDriver>();
@@ -98,10 +100,11 @@ export async function accountCommand(
 
   try {
     if (run !== undefined) {
-      const account = accountOf(subject);
-      terminal.print(await run(await place(account.domain), account, terminal));
+      for (const account of subjects.map(accountOf)) {
+        terminal.print(await run(await place(account.domain), account, terminal));
+      }
     } else if (command === "list") {
-      await list((await place(subject)).accounts, terminal);
+      await list((await place(subjects[0] ?? "")).accounts, terminal);
     } else {
       await importAll(place, terminal);
     }
