@@ -7,6 +7,8 @@ import { online, onTwoNodes, site } from "../lib/story.ts";
 import type { Account } from "../lib/topology.ts";
 import { login } from "../lib/xmpp.ts";
 
+// Before the accounts are made, as it needs them when all is done, and they are taken away again after that.
+after(allNodesBack);
 const [alice, bob, carol] = (await freshAccounts(site.domain, "alice", "bob", "carol")) as [Account, Account, Account];
 
 /** Starts again what is not running, and waits until a client meets two nodes. */
@@ -32,8 +34,6 @@ async function allNodesBack(): Promise<void> {
     { withinMs: 90_000, everyMs: 1000, what: "every node takes clients" },
   );
 }
-
-after(allNodesBack);
 
 test("a node is killed: its peers go on, its clients come back through the others, smoke passes within 15 s", async (t) => {
   const [alices, bobs] = await onTwoNodes(t, alice, bob);

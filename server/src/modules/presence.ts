@@ -5,6 +5,7 @@ import { seal } from "../module/envelope.ts";
 import { swallow, type Verdict } from "../module/hooks.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import { type Element, element } from "../xml/element.ts";
+import { CHECKED_BEFORE } from "../xml/limits.ts";
 import { parseElement } from "../xml/parser.ts";
 import { StanzaError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
@@ -19,14 +20,6 @@ const config = z.strictObject({
   /** Bytes of a request to subscribe, which is kept until it is answered. */
   max_request_size: z.int().min(256).max(262_144).default(16_384),
 });
-
-/** What is kept was checked when it came in; written anew it may be longer. */
-const KEPT = {
-  maxStanzaBytes: Number.MAX_SAFE_INTEGER,
-  maxTagBytes: Number.MAX_SAFE_INTEGER,
-  maxDepth: Number.MAX_SAFE_INTEGER,
-  maxAttributes: Number.MAX_SAFE_INTEGER,
-};
 
 export const presence = defineModule({
   name: "presence",
@@ -108,7 +101,8 @@ export const presence = defineModule({
       await eachContact(items, async (contact, item) => {
         if (item.to === "yes") await router.route(seal(probe, session.jid, contact));
         // RFC 6121 3.1.3: until it is answered, with whatever it carried.
-        if (item.from === "pending" && item.request !== "") session.send(parseElement(Buffer.from(item.request), KEPT));
+        if (item.from === "pending" && item.request !== "")
+          session.send(parseElement(Buffer.from(item.request), CHECKED_BEFORE));
       });
     }
 

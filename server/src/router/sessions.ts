@@ -3,6 +3,7 @@ import type { Cluster, SessionEntry } from "../cluster/cluster.ts";
 import type { Envelope, Session, SessionTable } from "../module/api.ts";
 import type { Logger } from "../observe/log.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
+import { CHECKED_BEFORE } from "../xml/limits.ts";
 import { parseElement } from "../xml/parser.ts";
 import { StanzaError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
@@ -203,7 +204,7 @@ export class Sessions implements SessionTable {
     const toJid = parseJid(to);
     const fromJid = parseJid(from);
     if (toJid === undefined || fromJid === undefined) return;
-    const stanza = parseElement(Buffer.from(xml), CHECKED_ELSEWHERE);
+    const stanza = parseElement(Buffer.from(xml), CHECKED_BEFORE);
     const origin = { kind: "node", node } as const;
     const session = this.at(toJid);
     if (session !== undefined) {
@@ -214,14 +215,6 @@ export class Sessions implements SessionTable {
     }
   }
 }
-
-/** The other node has checked a client's limits; escaped anew it may be larger than what the client sent. */
-const CHECKED_ELSEWHERE = {
-  maxStanzaBytes: Number.MAX_SAFE_INTEGER,
-  maxTagBytes: Number.MAX_SAFE_INTEGER,
-  maxDepth: Number.MAX_SAFE_INTEGER,
-  maxAttributes: Number.MAX_SAFE_INTEGER,
-};
 
 function timeout(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());

@@ -16,3 +16,11 @@ export const DEFAULT_LIMITS: XmlLimits = {
   maxAttributes: 64,
   maxTagBytes: 16_384,
 };
+
+/** For what was checked when it came in: written anew, a quote for example as `&quot;`, it may be longer than it was. */
+export const CHECKED_BEFORE: XmlLimits = {
+  maxStanzaBytes: Number.MAX_SAFE_INTEGER,
+  maxTagBytes: Number.MAX_SAFE_INTEGER,
+  maxDepth: Number.MAX_SAFE_INTEGER,
+  maxAttributes: Number.MAX_SAFE_INTEGER,
+};
