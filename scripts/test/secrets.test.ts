@@ -162,7 +162,12 @@ describe("certificates", () => {
       "turn.pem",
     );
     assert.match(run("certificates"), /issued for 825 days: turn$/m);
+    // A container that has the file mounted would not see another one in its place.
+    const places = () =>
+      ["meerkat.pem", "meerkat.key", "edge.pem"].map((name) => statSync(join(root, ".secrets/tls", name)).ino);
+    const before = places();
     assert.match(run("certificates", { EXTRA_NAMES: "chat.localhost" }), /issued for 825 days: meerkat edge turn$/m);
+    assert.deepEqual(places(), before);
     assert.equal(serial("ca"), ca);
   });
 
