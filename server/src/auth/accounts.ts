@@ -3,7 +3,14 @@ import { type AccountStore, SCRAM_HASHES, type ScramHash, type ScramKeys, Storag
 import { StanzaError } from "../xmpp/errors.ts";
 import { Jid } from "../xmpp/jid.ts";
 import { prepareLocal, preparePassword, prepareScramPassword } from "../xmpp/precis.ts";
-import { type Credentials, type SaslContext, SaslError, type SaslMechanism } from "../xmpp/sasl/mechanism.ts";
+import {
+  type Credentials,
+  NO_STREAM,
+  type SaslContext,
+  SaslError,
+  type SaslMechanism,
+  type SaslStream,
+} from "../xmpp/sasl/mechanism.ts";
 import { SASL_MECHANISMS } from "../xmpp/sasl/mechanisms.ts";
 import { decoyKeys, deriveKeys, SCRAM_ITERATIONS } from "../xmpp/sasl/scram-keys.ts";
 import { HashQueue } from "./hash-queue.ts";
@@ -19,6 +26,10 @@ export interface AccountsOptions {
   readonly decoySecret?: Uint8Array;
   /** Of the SCRAM keys that are made from now on. */
   readonly iterations?: number;
+  /** Whose keys are made of a new password; default all. */
+  readonly hashes?: readonly ScramHash[];
+  /** Whose SCRAM mechanisms are offered; default SHA-256 and SHA-1, for which every account has keys. */
+  readonly offered?: readonly ScramHash[];
   /** Characters that a new password has at least. */
   readonly passwordLength?: number;
 }
@@ -36,6 +47,8 @@ export class Accounts {
   readonly #hashing: HashQueue;
   readonly #decoySecret: Uint8Array;
   readonly #passwordLength: number;
+  readonly #hashes: readonly ScramHash[];
+  readonly #offered: readonly ScramHash[];
   readonly #keepsKeys: boolean;
 
   constructor(domain: string, stores: readonly AccountStore[], options: AccountsOptions = {}) {
@@ -46,19 +59,27 @@ export class Accounts {
     this.#hashing = options.hashing ?? new HashQueue();
     this.#decoySecret = options.decoySecret ?? randomBytes(32);
     this.#passwordLength = options.passwordLength ?? 8;
+    this.#hashes = options.hashes ?? SCRAM_HASHES;
+    this.#offered = options.offered ?? ["sha-1", "sha-256"];
     this.#keepsKeys = stores.some((store) => store.scram !== undefined);
   }
 
-  /** The SASL mechanisms that some account of this host could use, the one to prefer first. */
-  mechanisms(): readonly SaslMechanism[] {
-    return SASL_MECHANISMS.filter(({ needs }) => needs === "verify" || this.#keepsKeys);
+  /** The SASL mechanisms that some account of this host could use on this stream, the one to prefer first. */
+  mechanisms({ channel }: Pick<SaslStream, "channel" | "certified"> = NO_STREAM): readonly SaslMechanism[] {
+    return SASL_MECHANISMS.filter(({ needs, hash, binds }) => {
+      if (binds !== undefined && !binds.some((type) => channel.types.includes(type))) return false;
+      if (needs === "scram") return this.#keepsKeys && hash !== undefined && this.#offered.includes(hash);
+      return needs === "verify";
+    });
   }
 
   /** What a SaslNegotiation needs for a client at this address; failed logins of it are counted and limited. */
-  saslContext(address: string): SaslContext {
+  saslContext(address: string, { channel, offered }: SaslStream = NO_STREAM): SaslContext {
     return {
       domain: this.domain,
       credentials: this.#credentials(address),
+      channel,
+      offered,
       decoySecret: this.#decoySecret,
       iterations: this.iterations,
       nonce: () => randomBytes(18).toString("base64"),
@@ -194,7 +215,7 @@ export class Accounts {
 
   #keysOf(prepared: string): Promise<readonly ScramKeys[]> {
     return Promise.all(
-      SCRAM_HASHES.map((hash) => this.#hashing.run(() => deriveKeys(prepared, hash, this.iterations))),
+      this.#hashes.map((hash) => this.#hashing.run(() => deriveKeys(prepared, hash, this.iterations))),
     );
   }
 
@@ -216,10 +237,10 @@ export class Accounts {
   }
 }
 
-/** Both hashes are asked for at once, so that an account with the first answers no sooner than one with none. */
+/** All hashes are asked for at once, so that an account with the first answers no sooner than one with none. */
 async function strongestKeys(store: AccountStore, account: Jid): Promise<ScramKeys | undefined> {
-  const [sha256, sha1] = await Promise.all([store.scram?.(account, "sha-256"), store.scram?.(account, "sha-1")]);
-  return sha256 ?? sha1;
+  const keys = await Promise.all(SCRAM_HASHES.map((hash) => store.scram?.(account, hash)));
+  return keys.findLast((found) => found !== undefined);
 }
 
 function tooMany(): SaslError {

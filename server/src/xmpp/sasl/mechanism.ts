@@ -37,13 +37,43 @@ export interface Credentials {
   verify(local: string, password: string): MaybePromise<boolean>;
   /** Told of every SCRAM proof, right or wrong, before the client is. */
   proved(local: string, right: boolean): void;
+  /** The local part of the account that an OAuth token speaks for; undefined if it speaks for none. */
+  token?(token: string): MaybePromise<string | undefined>;
+  /** A fresh local part, for a client that stays unknown. */
+  anonymous?(): MaybePromise<string>;
+  /** Whom the client's certificate lets in as `authzid`, or, without one, as the one account it speaks for (XEP-0178). */
+  certificate?(authzid: string | undefined): MaybePromise<string | undefined>;
 }
+
+/** What the TLS under a stream has for a login to be bound to (RFC 5056), the best type first; nothing without TLS of our own. */
+export interface Channel {
+  readonly types: readonly string[];
+  data(type: string): Uint8Array | undefined;
+}
+export const NO_CHANNEL: Channel = { types: [], data: () => undefined };
+
+/** What this stream was told in its features, which XEP-0474 compares with what the client heard. */
+export interface Offered {
+  readonly mechanisms: readonly string[];
+  readonly bindings: readonly string[];
+}
+
+/** What a login can rest on besides the client's words. */
+export interface SaslStream {
+  readonly channel: Channel;
+  /** The addresses that the client's certificate, which TLS found valid, speaks for. */
+  readonly certified: readonly string[];
+  readonly offered: Offered;
+}
+export const NO_STREAM: SaslStream = { channel: NO_CHANNEL, certified: [], offered: { mechanisms: [], bindings: [] } };
 
 /** What an exchange needs of the server that runs it. */
 export interface SaslContext {
   /** The host that the stream is to. */
   readonly domain: string;
   readonly credentials: Credentials;
+  readonly channel: Channel;
+  readonly offered: Offered;
   /** Known to all nodes and to no client: the salts of accounts that do not exist are made from it. */
   readonly decoySecret: Uint8Array;
   /** What the keys of most accounts are made with, which accounts that do not exist claim too. */
@@ -65,7 +95,11 @@ export interface SaslExchange {
 export interface SaslMechanism {
   readonly name: string;
   /** The method of Credentials that it lives on. */
-  readonly needs: "scram" | "verify";
+  readonly needs: "scram" | "verify" | "token" | "anonymous" | "certificate" | "fast";
+  /** Whose keys it needs, if any. */
+  readonly hash?: ScramHash;
+  /** The channel bindings that it can use and must: it is offered where the channel has one of them. */
+  readonly binds?: readonly string[];
   /** Whether it shows the password to whoever reads the stream, so that it is offered under TLS only. */
   readonly plaintext: boolean;
   start(context: SaslContext): SaslExchange;

@@ -1,8 +1,8 @@
 import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 
-/** The hash functions that SCRAM keys are kept for. */
-export const SCRAM_HASHES = ["sha-1", "sha-256"] as const;
+/** The hash functions that SCRAM keys can be kept for, the weakest first. */
+export const SCRAM_HASHES = ["sha-1", "sha-256", "sha-512"] as const;
 export type ScramHash = (typeof SCRAM_HASHES)[number];
 
 /** RFC 5802 3: what a server keeps instead of a password. */
@@ -18,7 +18,11 @@ export interface ScramKeys {
 export const SCRAM_ITERATIONS = 10_000;
 const SALT_BYTES = 16;
 
-const DIGESTS = { "sha-1": { name: "sha1", bytes: 20 }, "sha-256": { name: "sha256", bytes: 32 } } as const;
+const DIGESTS = {
+  "sha-1": { name: "sha1", bytes: 20 },
+  "sha-256": { name: "sha256", bytes: 32 },
+  "sha-512": { name: "sha512", bytes: 64 },
+} as const;
 const slowHash = promisify(pbkdf2);
 
 /** RFC 5802 3's keys of a password that `prepareScramPassword` has prepared. Runs off the main thread. */

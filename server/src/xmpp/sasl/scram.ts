@@ -13,12 +13,13 @@ import {
 } from "./mechanism.ts";
 import { decoyKeys, digest, hmac, type ScramHash, type ScramKeys } from "./scram-keys.ts";
 
-/** RFC 5802, and RFC 7677 for SHA-256. */
+/** RFC 5802, RFC 7677 for SHA-256, and the same with SHA-512. */
 export const scramSha1: SaslMechanism = scram("SCRAM-SHA-1", "sha-1");
 export const scramSha256: SaslMechanism = scram("SCRAM-SHA-256", "sha-256");
+export const scramSha512: SaslMechanism = scram("SCRAM-SHA-512", "sha-512");
 
 function scram(name: string, hash: ScramHash): SaslMechanism {
-  return { name, needs: "scram", plaintext: false, start: (context) => new ScramExchange(hash, context) };
+  return { name, needs: "scram", hash, plaintext: false, start: (context) => new ScramExchange(hash, context) };
 }
 
 /** RFC 5802 7, client-first-message. */

@@ -25,7 +25,7 @@ export function freshAccount(local = "alice"): Jid {
 }
 
 export function scramKeys(hash: ScramKeys["hash"], fill: number): ScramKeys {
-  const length = hash === "sha-1" ? 20 : 32;
+  const length = { "sha-1": 20, "sha-256": 32, "sha-512": 64 }[hash];
   return {
     hash,
     salt: Uint8Array.from({ length: 16 }, (_, index) => (index * 17 + fill) & 0xff),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Credentials, SaslError } from "../../../src/xmpp/sasl/mechanism.ts";
+import { type Credentials, NO_STREAM, SaslError } from "../../../src/xmpp/sasl/mechanism.ts";
 import { SASL_MECHANISMS } from "../../../src/xmpp/sasl/mechanisms.ts";
 import { SASL_LIMITS, SaslNegotiation } from "../../../src/xmpp/sasl/negotiation.ts";
 
@@ -8,6 +8,7 @@ const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 function negotiation(verify: Credentials["verify"] = isAlice, limits = SASL_LIMITS): SaslNegotiation {
   const context = {
+    ...NO_STREAM,
     domain: "example.org",
     credentials: { scram: () => undefined, verify, proved: () => {} },
     decoySecret: Buffer.alloc(32),

@@ -29,7 +29,7 @@ export class ScramClient {
     const binding = lies.binding ?? Buffer.from(this.#gs2).toString("base64");
     const withoutProof = `c=${binding},r=${lies.nonce ?? nonce}`;
     const message = `${this.#bare},${serverFirst},${withoutProof}`;
-    const size = this.#hash === "sha1" ? 20 : 32;
+    const size = { sha1: 20, sha256: 32 }[this.#hash] ?? 64;
     const salted = pbkdf2Sync(this.#password, Buffer.from(salt, "base64"), Number(iterations), size, this.#hash);
     const clientKey = this.#hmac(salted, "Client Key");
     const signature = this.#hmac(createHash(this.#hash).update(clientKey).digest(), message);

@@ -3,16 +3,21 @@ import { createRequire } from "node:module";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { MaybePromise } from "../../../src/util/maybe-promise.ts";
-import type { Credentials, SaslContext, SaslMechanism } from "../../../src/xmpp/sasl/mechanism.ts";
+import { type Credentials, NO_STREAM, type SaslContext, type SaslMechanism } from "../../../src/xmpp/sasl/mechanism.ts";
 import { SaslNegotiation, type SaslReply } from "../../../src/xmpp/sasl/negotiation.ts";
-import { scramSha1, scramSha256 } from "../../../src/xmpp/sasl/scram.ts";
+import { scramSha1, scramSha256, scramSha512 } from "../../../src/xmpp/sasl/scram.ts";
 import { deriveKeys, SCRAM_HASHES, type ScramHash, type ScramKeys } from "../../../src/xmpp/sasl/scram-keys.ts";
 import { ScramClient } from "./scram-client.ts";
 
-const MECHANISMS: Readonly<Record<ScramHash, SaslMechanism>> = { "sha-1": scramSha1, "sha-256": scramSha256 };
+const MECHANISMS: Readonly<Record<ScramHash, SaslMechanism>> = {
+  "sha-1": scramSha1,
+  "sha-256": scramSha256,
+  "sha-512": scramSha512,
+};
 const PENCIL = {
   "sha-1": await deriveKeys("pencil", "sha-1", 4096, Buffer.from("QSXCR+Q6sek8bf92", "base64")),
   "sha-256": await deriveKeys("pencil", "sha-256", 4096, Buffer.from("W22ZaJ0SNY7soEsUEjb6gQ==", "base64")),
+  "sha-512": await deriveKeys("pencil", "sha-512", 4096, Buffer.from("Yin2FuHTt/M0kJWb0t9OI3==", "base64")),
 };
 
 /** One account and the proofs that were seen for it. */
@@ -28,13 +33,14 @@ function accountOf(name: string, keysOf: (hash: ScramHash) => MaybePromise<Scram
 
 function negotiation(credentials: Credentials, nonce = "3rfcNHYJY1ZVvWVs7j"): SaslNegotiation {
   const context: SaslContext = {
+    ...NO_STREAM,
     domain: "example.org",
     credentials,
     decoySecret: Buffer.from("not to be guessed"),
     iterations: 4096,
     nonce: () => nonce,
   };
-  return new SaslNegotiation([scramSha256, scramSha1], context);
+  return new SaslNegotiation([scramSha512, scramSha256, scramSha1], context);
 }
 
 const user = () => accountOf("user", (hash) => PENCIL[hash]);
