@@ -27,6 +27,17 @@ export interface MapStore<T> {
    * must do nothing else. Returns what was kept.
    */
   update(owner: Jid, key: string, change: (present: T | undefined) => T | undefined): Promise<T | undefined>;
+  /**
+   * `update` over several keys of one owner, as one step: `change` gets those that are present and returns those to keep;
+   * what it leaves out is removed. Whoever updates one of them waits, and a reader sees all of the change or none.
+   */
+  updateTogether(
+    owner: Jid,
+    keys: readonly string[],
+    change: (present: ReadonlyMap<string, T>) => ReadonlyMap<string, T>,
+  ): Promise<void>;
+  /** The items that many owners have under the same key, by the owner's bare JID; one request however many they are. */
+  getEach(owners: readonly Jid[], key: string): Promise<ReadonlyMap<string, T>>;
   remove(owner: Jid, key: string): Promise<void>;
   clear(owner: Jid): Promise<void>;
 }

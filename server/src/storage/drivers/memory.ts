@@ -61,6 +61,30 @@ function mapStore<T>(
       else put(owner, key, kept);
       return kept;
     },
+    async updateTogether(owner, keys, change) {
+      const items = owners.get(owner.bare);
+      const present = keys.flatMap((key) => {
+        const stored = items?.get(key);
+        return stored === undefined ? [] : [[key, codec.decode(stored)] as const];
+      });
+      const kept = change(new Map(present));
+      // All are encoded before one is put, so that none is put when one is too large.
+      const encoded = keys.map((key) => {
+        const value = kept.get(key);
+        return [key, value === undefined ? undefined : encodeBounded(codec, value, kind, limit)] as const;
+      });
+      for (const [key, stored] of encoded) {
+        if (stored === undefined) drop(owner, key);
+        else made(owners, owner.bare).set(key, stored);
+      }
+    },
+    getEach: async (each, key) =>
+      new Map(
+        each.flatMap((owner) => {
+          const stored = owners.get(owner.bare)?.get(key);
+          return stored === undefined ? [] : [[owner.bare, codec.decode(stored)] as const];
+        }),
+      ),
     remove: async (owner, key) => drop(owner, key),
     async clear(owner) {
       owners.delete(owner.bare);

@@ -128,6 +128,119 @@ export function mapSuite(name: string, open: Open, { runs = 50 } = {}): void {
       assert.deepEqual(await items.get(alice, "a"), { n: 40 });
     });
 
+    test("updates several keys together: makes, changes, removes, and leaves alone", async () => {
+      const alice = freshAccount();
+      await items.set(alice, "a", { n: 1 });
+      await items.set(alice, "other", { n: 9 });
+      const together = async (keys: string[], to: [string, Item][]) => {
+        let seen: [string, Item][] = [];
+        await items.updateTogether(alice, keys, (present) => {
+          seen = [...present].sort();
+          return new Map(to);
+        });
+        return seen;
+      };
+      assert.deepEqual(
+        await together(
+          ["a", "b", ""],
+          [
+            ["a", { n: 2 }],
+            ["b", { n: 3 }],
+          ],
+        ),
+        [["a", { n: 1 }]],
+      );
+      // Only what was named is touched.
+      assert.deepEqual(
+        await together(
+          ["b", "a"],
+          [
+            ["b", { n: 3 }],
+            ["other", { n: 4 }],
+          ],
+        ),
+        [
+          ["a", { n: 2 }],
+          ["b", { n: 3 }],
+        ],
+      );
+      assert.deepEqual(await sorted(items, alice), [
+        ["b", { n: 3 }],
+        ["other", { n: 9 }],
+      ]);
+    });
+
+    test("keeps all of the old items when the change throws, or when one of the new ones is too large", async () => {
+      const alice = freshAccount();
+      const bounded = await open({ maxValueBytes: 8 });
+      try {
+        const small = store(bounded);
+        await small.set(alice, "a", { n: 1 });
+        const refusal = new RangeError("not so");
+        const thrown = small.updateTogether(alice, ["a", "b"], () => {
+          throw refusal;
+        });
+        assert.equal(await failure(thrown), refusal);
+        const large = small.updateTogether(
+          alice,
+          ["a", "b"],
+          () =>
+            new Map([
+              ["a", { n: 2 }],
+              ["b", { n: 111 }],
+            ]),
+        );
+        assert.ok((await failure(large)) instanceof StorageError);
+        assert.deepEqual(await sorted(small, alice), [["a", { n: 1 }]]);
+        // Nothing stays locked, and nothing made for the lock stays behind.
+        await small.updateTogether(alice, ["a", "b"], () => new Map([["b", { n: 3 }]]));
+        assert.deepEqual(await sorted(small, alice), [["b", { n: 3 }]]);
+      } finally {
+        await bounded.close();
+      }
+    });
+
+    test("loses no update among many together, whatever order they name the keys in, and shows none by half", async () => {
+      const alice = freshAccount();
+      const bump = (keys: string[]) =>
+        items.updateTogether(
+          alice,
+          keys,
+          (present) => new Map(keys.map((key) => [key, { n: (present.get(key)?.n ?? 0) + 1 }])),
+        );
+      const halves: unknown[] = [];
+      const look = async () => {
+        const all = await items.list(alice);
+        if (all.get("a")?.n !== all.get("b")?.n) halves.push(all);
+      };
+      await Promise.all(
+        Array.from({ length: 30 }, (_, i) => [bump(i % 2 === 0 ? ["a", "b"] : ["b", "a"]), look()]).flat(),
+      );
+      assert.deepEqual(await sorted(items, alice), [
+        ["a", { n: 30 }],
+        ["b", { n: 30 }],
+      ]);
+      assert.deepEqual(halves, []);
+    });
+
+    test("finds what many owners have under one key", async () => {
+      const domain = freshDomain();
+      const owners = Array.from({ length: 5 }, (_, n) => new Jid(`user${n}`, domain));
+      for (const [n, owner] of owners.entries()) {
+        if (n === 3) continue;
+        await items.set(owner, "a", { n });
+        await items.set(owner, "b", { n: -n });
+      }
+      const found = await items.getEach([...owners, owners[0]?.withResource("phone") as Jid], "a");
+      assert.deepEqual(
+        [...found].sort(([a], [b]) => (a < b ? -1 : 1)),
+        [0, 1, 2, 4].map((n) => [`user${n}@${domain}`, { n }]),
+      );
+      assert.deepEqual(await items.getEach([], "a"), new Map());
+      const many = Array.from({ length: 1200 }, (_, n) => new Jid(`user${n}`, domain));
+      assert.equal((await items.getEach(many, "a")).size, 4);
+    });
+
     test("gives copies", async () => {
       const alice = freshAccount();
       const item = { n: 1, tags: ["x"] };

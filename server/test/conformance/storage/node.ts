@@ -28,6 +28,10 @@ for (let round = 0; round < updates; round++) {
   // An item that comes and goes makes rows vanish under the other nodes.
   await items?.update(alice, "count", (present = 0) => present + 1);
   await items?.update(alice, "flicker", (present) => (present === undefined ? 1 : undefined));
+  // So do two that come and go together.
+  await items?.updateTogether(alice, ["left", "right"], (present) =>
+    present.size === 0 ? new Map(["right", "left"].map((key) => [key, 1])) : new Map(),
+  );
   const answer = await accounts.create(new Jid(`bob${round}`, domain), [scramKeys("sha-1", 1)]);
   if (answer === "created") created++;
 }

@@ -31,6 +31,8 @@ export function raceSuite(name: string, options: () => DriverOptions | Promise<D
       assert.equal(await items?.get(alice, "count"), nodes * updates);
       // It was there after every odd update.
       assert.equal(await items?.get(alice, "flicker"), (nodes * updates) % 2 === 0 ? undefined : 1);
+      const pair = [await items?.get(alice, "left"), await items?.get(alice, "right")];
+      assert.deepEqual(pair, (nodes * updates) % 2 === 0 ? [undefined, undefined] : [1, 1]);
       assert.equal(created, updates);
       assert.equal(await scramStore(driver).count(domain), updates);
       await driver.close();

@@ -6,6 +6,9 @@ import { type Database, rows } from "./database.ts";
 /** Longest key, in bytes, that is its own place in the index. */
 const MAX_INDEXED_KEY_BYTES = 255;
 
+/** Owners asked for in one query. */
+const MAX_OWNERS = 512;
+
 /** Items of an owner, in the table that all kinds share. */
 export function mapStore<T>(
   { build, locksRows, run, transact }: Database,
@@ -85,6 +88,72 @@ export function mapStore<T>(
         }
       }),
 
+    updateTogether: ({ bare }, keys, change) =>
+      transact(function* () {
+        // In one order everywhere, so that two that want the same items never wait for each other.
+        const places = new Map(keys.map((key) => [placed(key).key, key] as const).sort(byPlace));
+        /** Made by this transaction to have something to lock: nobody else has seen them. */
+        const made = new Set<string>();
+        let found: readonly { key: string; value: string }[];
+        for (;;) {
+          const query = build
+            .selectFrom("map_items")
+            .select(["key", "value"])
+            .where("kind", "=", kind)
+            .where("owner", "=", bare)
+            .where("key", "in", [...places.keys()])
+            .orderBy("key");
+          found = yield* rows(locksRows ? query.forUpdate() : query);
+          const locked = new Set(found.map(({ key }) => key));
+          const missing = [...places].filter(([place]) => !locked.has(place));
+          if (missing.length === 0 || !locksRows) break;
+          const inserted = yield* rows(
+            build
+              .insertInto("map_items")
+              .values(missing.map(([, key]) => ({ kind, owner: bare, ...placed(key), value: "" })))
+              .onConflict((conflict) => conflict.doNothing())
+              .returning("key"),
+          );
+          for (const { key } of inserted) made.add(key);
+          // Where another writer was faster, its item is there to be locked now, or gone again.
+          if (inserted.length === missing.length) break;
+        }
+        const present = new Map(
+          found.flatMap(({ key, value }) => (made.has(key) ? [] : [[places.get(key) as string, value] as const])),
+        );
+        const kept = change(new Map([...present].map(([key, value]) => [key, codec.decode(value)])));
+        for (const [place, key] of places) {
+          const value = kept.get(key);
+          if (value === undefined) {
+            if (present.has(key) || made.has(place)) yield* rows(remove(bare, placed(key)));
+            continue;
+          }
+          const stored = encodeBounded(codec, value, kind, maxValueBytes);
+          if (stored === present.get(key)) continue;
+          yield* rows(
+            insert(bare, placed(key), stored).onConflict((conflict) =>
+              conflict.columns(["kind", "owner", "key"]).doUpdateSet({ value: stored }),
+            ),
+          );
+        }
+      }),
+
+    async getEach(owners, key) {
+      if (owners.length === 0) return new Map();
+      const found: (readonly [string, T])[] = [];
+      for (let start = 0; start < owners.length; start += MAX_OWNERS) {
+        const some = owners.slice(start, start + MAX_OWNERS).map(({ bare }) => bare);
+        const query = build
+          .selectFrom("map_items")
+          .select(["owner", "value"])
+          .where("kind", "=", kind)
+          .where("key", "=", placed(key).key)
+          .where("owner", "in", padded(some));
+        for (const { owner, value } of await run(query)) found.push([owner, codec.decode(value)]);
+      }
+      return new Map(found);
+    },
+
     async remove({ bare }, key) {
       await run(remove(bare, placed(key)));
     },
@@ -93,6 +162,16 @@ export function mapStore<T>(
       await run(build.deleteFrom("map_items").where("kind", "=", kind).where("owner", "=", bare));
     },
   };
+}
+
+function byPlace([a]: readonly [string, string], [b]: readonly [string, string]): number {
+  return a < b ? -1 : 1;
+}
+
+/** Up to the next power of two, the last one again and again, so that there are few different texts to prepare. */
+function padded(owners: readonly string[]): string[] {
+  const length = 2 ** Math.ceil(Math.log2(owners.length));
+  return [...owners, ...new Array<string>(length - owners.length).fill(owners.at(-1) as string)];
 }
 
 interface Place {
