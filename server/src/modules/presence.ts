@@ -11,7 +11,7 @@ import { StanzaError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
 import { isSubscription, presencePriority, presenceType, type SubscriptionType } from "../xmpp/stanza.ts";
-import { type Handling, inbound, outbound, type SubscriptionState } from "../xmpp/subscription.ts";
+import { inbound, outbound, type SubscriptionState, type Transition } from "../xmpp/subscription.ts";
 import { type RosterChange, type RosterItem, roster } from "./roster.ts";
 
 const config = z.strictObject({
@@ -160,9 +160,9 @@ export const presence = defineModule({
       if (account.bare === contact.bare) return;
       if (type === "subscribe" || type === "subscribed") await contacts.checkRoom(account, contact);
 
-      const { change, handling } = await move(account, contact, "", (item) => outbound(item, type));
+      const { change, passes } = await move(account, contact, "", (item) => outbound(item, type));
       await contacts.push(account, contact, change);
-      if (handling !== "pass") return;
+      if (!passes) return;
       if (type === "unsubscribed" && change.before.from === "yes") await showUnavailable(account, contact);
       await router.route(seal(stanza, account, contact));
       if (type === "subscribed") await showPresence(account, contact);
@@ -186,17 +186,15 @@ export const presence = defineModule({
       if (!(await accounts.exists(account))) return swallow;
       if (type === "subscribe" && !(await contacts.hasRoom(account, contact))) return swallow;
 
-      const { change, handling } = await move(account, contact, request, (item) => inbound(item, type));
+      const { change, passes, reply } = await move(account, contact, request, (item) => inbound(item, type));
       // RFC 6121 3.1.3: a request is for every available session.
-      if (handling === "pass" && type === "subscribe") return undefined;
+      if (passes && type === "subscribe") return undefined;
       // RFC 6121 3.1.6, 3.2.3, 3.3.3: an answer is for those that keep the roster, and comes before the roster push.
-      if (handling === "pass") await tellInterested(account, { ...envelope, stanza });
+      if (passes) await tellInterested(account, { ...envelope, stanza });
       await contacts.push(account, contact, change);
-      if (handling === "approve") {
-        await announce("subscribed", account, contact);
-        await showPresence(account, contact);
-      }
       if (type === "unsubscribe" && change.before.from === "yes") await showUnavailable(account, contact);
+      if (reply !== undefined) await announce(reply, account, contact);
+      if (reply === "subscribed") await showPresence(account, contact);
       return swallow;
     }
 
@@ -212,12 +210,13 @@ export const presence = defineModule({
       account: Jid,
       contact: Jid,
       request: string,
-      step: (state: SubscriptionState) => { state: SubscriptionState; handling: Handling },
-    ): Promise<{ change: RosterChange; handling: Handling }> {
-      let handling: Handling = "stop";
+      step: (state: SubscriptionState) => Transition,
+    ): Promise<Pick<Transition, "passes" | "reply"> & { change: RosterChange }> {
+      let passes = false;
+      let reply: SubscriptionType | undefined;
       const change = await contacts.change(account, contact, (item) => {
         const transition = step(item);
-        handling = transition.handling;
+        ({ passes, reply } = transition);
         const { to, from, approved } = transition.state;
         const asked = item.from === "pending" ? item.request : request;
         return {
@@ -229,7 +228,7 @@ export const presence = defineModule({
           request: from === "pending" ? asked : "",
         };
       });
-      return { change, handling };
+      return { change, passes, reply };
     }
 
     /** RFC 6121 4.3.2. */
