@@ -46,7 +46,7 @@ await startModules(
     sessions,
     accounts: host.type.accounts,
     router,
-    clock: { seconds: () => 0 },
+    clock: { seconds: () => 0, after: () => () => {} },
     log: silentLog,
     metrics,
   },

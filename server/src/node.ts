@@ -4,6 +4,7 @@ import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers
 import type { ClientStream } from "./c2s/client-stream.ts";
 import { StanzaCounters } from "./c2s/counters.ts";
 import type { ClientServices } from "./c2s/services.ts";
+import { realClock } from "./cluster/clock.ts";
 import { type Cluster, ClusterError } from "./cluster/cluster.ts";
 import { openCluster } from "./cluster/open.ts";
 import { check } from "./config/check.ts";
@@ -12,6 +13,7 @@ import { ConfigError } from "./config/load.ts";
 import { nearest } from "./config/nearest.ts";
 import type { Config, ListenConfig } from "./config/schema.ts";
 import { type Door, openC2s, openHttp, openOps } from "./listeners.ts";
+import type { Clock } from "./module/api.ts";
 import { HookTable } from "./module/hook-table.ts";
 import { type Choice, obstacles, startModules } from "./module/loader.ts";
 import { MODULES } from "./modules/catalogue.ts";
@@ -25,6 +27,8 @@ import { Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
 import { StreamError } from "./xmpp/errors.ts";
 import { rememberJids } from "./xmpp/jid.ts";
+
+const wallClock: Clock = { seconds: () => Math.floor(Date.now() / 1000), after: realClock.after };
 
 /** How often the stores are asked whether they are well, milliseconds. */
 const STORE_CHECK_MS = 5000;
@@ -46,6 +50,7 @@ export interface RunningNode {
 export interface Parts {
   readonly drivers?: Drivers;
   readonly cluster?: Cluster;
+  readonly clock?: Clock;
 }
 
 /** Settles when clients can come in. Rejects with a ConfigError for what can never work; for what may yet come up, it waits. */
@@ -101,7 +106,7 @@ export async function startNode(
         sessions,
         accounts: type.accounts,
         router,
-        clock: { seconds: () => Math.floor(Date.now() / 1000) },
+        clock: parts.clock ?? wallClock,
         log: log.with({ hostType: name }),
         metrics,
       });

@@ -87,6 +87,7 @@ export interface IqMethods {
   readonly get?: IqAnswer;
   readonly set?: IqAnswer;
 }
+export type Addressee = "host" | "account";
 /** Answers by addressee. An addressee left out answers service-unavailable; a method left out, not-allowed. */
 export interface IqHandler {
   readonly host?: IqMethods;
@@ -97,6 +98,8 @@ export interface IqHandler {
 export interface Clock {
   /** Seconds since 1970, whole. */
   seconds(): number;
+  /** Runs once after so many milliseconds; the returned function calls it off. Never keeps the process alive. */
+  after(milliseconds: number, run: () => void): () => void;
 }
 
 export interface SessionTable {
@@ -140,14 +143,14 @@ export interface ModuleContext<Config, Specs extends StoreSpecs> {
   collect<P extends keyof Collections>(point: P, run: (list: Collections[P]) => MaybePromise<void>): void;
   /** Asks every module that collects at this point. */
   gather<P extends keyof Collections>(point: P, list: Collections[P]): MaybePromise<void>;
-  /** Answers iqs whose payload is `name` in `xmlns`, and advertises the namespace. */
+  /** Answers iqs whose payload is `name` in `xmlns`; the host advertises the namespace, and the accounts if they answer. */
   iq(xmlns: string, name: string, handler: IqHandler): void;
-  /** Advertises a feature that has no iq of its own. */
-  feature(variable: string): void;
+  /** Advertises a feature that has no iq of its own, for hosts and accounts alike unless one is named. */
+  feature(variable: string, of?: Addressee): void;
   /** A stream feature that needs no negotiation, shown to authenticated clients (RFC 6121 2.6.1, 3.4). */
   streamFeature(advertise: () => Element): void;
-  /** Every feature advertised by the modules of this host type, sorted. */
-  features(): readonly string[];
+  /** Every feature that the modules of this host type advertise for its hosts, or their accounts; sorted. */
+  features(of: Addressee): readonly string[];
   /** Another module's API; it must be named in `requires`. */
   use<Api>(module: Provider<Api>): Api;
   /** Runs when the module stops, last registered first. */

@@ -1,6 +1,6 @@
 import type { Logger } from "../observe/log.ts";
 import type { Element } from "../xml/element.ts";
-import type { Collections, Filters, IqHandler, Notices } from "./api.ts";
+import type { Addressee, Collections, Filters, IqHandler, Notices } from "./api.ts";
 import { FilterChain, Gathering, NoticeBoard } from "./hooks.ts";
 
 /** All that modules registered for one host type, in the shape that a stanza's path reads. */
@@ -11,7 +11,7 @@ export class HookTable {
   /** By `xmlns name` of the payload. */
   readonly iqs = new Map<string, IqHandler>();
   /** How many registrations stand behind each advertised feature. */
-  readonly features = new Map<string, number>();
+  readonly features: Readonly<Record<Addressee, Map<string, number>>> = { host: new Map(), account: new Map() };
   readonly streamFeatures = new Set<() => Element>();
 
   constructor(log: Logger) {

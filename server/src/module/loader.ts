@@ -5,6 +5,7 @@ import type { StorageDriver, StoreSpecs } from "../storage/specs.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import type {
   AccountDirectory,
+  Addressee,
   AnyModule,
   Clock,
   Collections,
@@ -85,12 +86,18 @@ function contextOf(
 ): ModuleContext<unknown, StoreSpecs> {
   const specs: StoreSpecs = module.stores ?? {};
 
-  function feature(variable: string): void {
-    hooks.features.set(variable, (hooks.features.get(variable) ?? 0) + 1);
+  function feature(variable: string, of?: Addressee): void {
+    if (of === undefined) {
+      feature(variable, "host");
+      feature(variable, "account");
+      return;
+    }
+    const features = hooks.features[of];
+    features.set(variable, (features.get(variable) ?? 0) + 1);
     undo.push(() => {
-      const left = (hooks.features.get(variable) ?? 1) - 1;
-      if (left === 0) hooks.features.delete(variable);
-      else hooks.features.set(variable, left);
+      const left = (features.get(variable) ?? 1) - 1;
+      if (left === 0) features.delete(variable);
+      else features.set(variable, left);
     });
   }
 
@@ -116,14 +123,14 @@ function contextOf(
         throw new Error(`two modules answer <${name} xmlns='${xmlns}'>, one of them ${module.name}`);
       hooks.iqs.set(key, handler);
       undo.push(() => void hooks.iqs.delete(key));
-      feature(xmlns);
+      feature(xmlns, handler.account === undefined ? "host" : undefined);
     },
     feature,
     streamFeature(advertise) {
       hooks.streamFeatures.add(advertise);
       undo.push(() => void hooks.streamFeatures.delete(advertise));
     },
-    features: () => [...hooks.features.keys()].sort(),
+    features: (of) => [...hooks.features[of].keys()].sort(),
     use<Api>(provider: Provider<Api>): Api {
       const needed: readonly Provider<unknown>[] = module.requires ?? [];
       if (!needed.includes(provider))

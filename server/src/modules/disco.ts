@@ -56,7 +56,7 @@ export const disco = defineModule({
 
     function info(payload: Element, identity: Element): Element {
       refuseNode(payload);
-      const known = features().map((variable) => element("feature", NS.discoInfo, { var: variable }));
+      const known = features("host").map((variable) => element("feature", NS.discoInfo, { var: variable }));
       return element("query", NS.discoInfo, {}, identity, ...known);
     }
   },

@@ -6,6 +6,7 @@ import type { TestContext } from "node:test";
 import type { Accounts } from "../../src/auth/accounts.ts";
 import type { Cluster } from "../../src/cluster/cluster.ts";
 import { parseConfig } from "../../src/config/load.ts";
+import type { Clock } from "../../src/module/api.ts";
 import { startNode } from "../../src/node.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
@@ -18,7 +19,12 @@ export const PASSWORD = "correct horse battery";
 /** `toml` is added to a configuration with one c2s listener that needs no TLS, and a cheap password hash. */
 export async function startServer(
   t: TestContext,
-  { toml = "", cluster, store = memoryDriver() }: { toml?: string; cluster?: Cluster; store?: StorageDriver } = {},
+  {
+    toml = "",
+    cluster,
+    store = memoryDriver(),
+    clock,
+  }: { toml?: string; cluster?: Cluster; store?: StorageDriver; clock?: Clock } = {},
 ): Promise<TestServer> {
   const base = {
     listen: 'listen = [{ kind = "c2s", port = 0, tls = "none" }, { kind = "ops", port = 0 }]',
@@ -32,6 +38,7 @@ export async function startServer(
   const node = await startNode(config, silentLog, new AbortController().signal, {
     drivers: new Map([["main", store]]),
     ...(cluster === undefined ? {} : { cluster }),
+    ...(clock === undefined ? {} : { clock }),
   });
   let running = true;
   const stop = async () => {
