@@ -43,6 +43,34 @@ export interface Credentials {
   anonymous?(): MaybePromise<string>;
   /** Whom the client's certificate lets in as `authzid`, or, without one, as the one account it speaks for (XEP-0178). */
   certificate?(authzid: string | undefined): MaybePromise<string | undefined>;
+  /** Takes the token of the client for which `matches` holds; refuses with a SaslError where there is none. */
+  fast?(local: string, login: TokenLogin, matches: (token: string) => boolean): MaybePromise<RedeemedToken>;
+}
+
+/** A login by token (XEP-0484), as the client describes it beside its SASL message. */
+export interface TokenLogin {
+  /** The one that the token has to be for. */
+  readonly mechanism: string;
+  /** The id of `<user-agent/>`, in lower case. */
+  readonly userAgent: string;
+  /** Has to be above those that came with the token before. */
+  readonly count: number | undefined;
+  /** Whether the client is to have no token any more. */
+  readonly invalidate: boolean;
+  /** Whether an old token may be replaced by a new one. */
+  readonly renewable: boolean;
+}
+
+export interface FastToken {
+  readonly token: string;
+  /** Milliseconds since 1970. */
+  readonly expires: number;
+}
+
+export interface RedeemedToken {
+  readonly token: string;
+  /** What the client is to log in with from now on. */
+  readonly renewed?: FastToken;
 }
 
 /** What the TLS under a stream has for a login to be bound to (RFC 5056), the best type first; nothing without TLS of our own. */
@@ -80,12 +108,14 @@ export interface SaslContext {
   readonly iterations: number;
   /** A new nonce each time: printable ASCII without a comma (RFC 5802 7). */
   readonly nonce: () => string;
+  /** Set for a login by token. */
+  readonly login?: Omit<TokenLogin, "mechanism">;
 }
 
 /** What the server answers to a message of the client; a refusal is thrown as a SaslError. */
 export type SaslStep =
   | { readonly challenge: Uint8Array }
-  | { readonly success: { readonly local: string; readonly data?: Uint8Array } };
+  | { readonly success: { readonly local: string; readonly data?: Uint8Array; readonly renewed?: FastToken } };
 
 /** One login on its way. */
 export interface SaslExchange {

@@ -1,6 +1,7 @@
 import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import {
+  type FastToken,
   type SaslCondition,
   type SaslContext,
   SaslError,
@@ -12,7 +13,7 @@ import {
 /** What goes back to the client: the text of `<challenge/>` or `<success/>`, or the condition of `<failure/>`. */
 export type SaslReply =
   | { readonly challenge: string }
-  | { readonly success: { readonly local: string; readonly data: string } }
+  | { readonly success: { readonly local: string; readonly data: string; readonly renewed?: FastToken } }
   | { readonly failure: SaslCondition; readonly text: string };
 
 export interface SaslLimits {
@@ -46,10 +47,10 @@ export class SaslNegotiation {
   }
 
   /** `<auth/>`: starts over if an exchange was under way. Rejects only for a bug. */
-  begin(mechanism: string, initial: string): MaybePromise<SaslReply> {
+  begin(mechanism: string, initial: string, login?: SaslContext["login"]): MaybePromise<SaslReply> {
     const found = this.#mechanisms.find(({ name }) => name === mechanism);
     if (found === undefined) return this.#refuse(new SaslError("invalid-mechanism"));
-    this.#exchange = found.start(this.#context);
+    this.#exchange = found.start(login === undefined ? this.#context : { ...this.#context, login });
     // RFC 6120 6.4.2: both mechanisms want the client to speak first; no initial response asks for an empty challenge.
     return initial === "" ? { challenge: "" } : this.respond(initial);
   }
@@ -83,9 +84,9 @@ export class SaslNegotiation {
   #reply(step: SaslStep): SaslReply {
     if ("challenge" in step) return { challenge: encodeBase64(step.challenge) };
     this.#exchange = undefined;
-    const { local, data } = step.success;
+    const { data, ...success } = step.success;
     // RFC 6120 6.4.6: no text means no additional data.
-    return { success: { local, data: data === undefined ? "" : encodeBase64(data) } };
+    return { success: { ...success, data: data === undefined ? "" : encodeBase64(data) } };
   }
 
   #refuse(error: unknown): SaslReply {
