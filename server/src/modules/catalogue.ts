@@ -1,4 +1,5 @@
 import type { AnyModule } from "../module/api.ts";
+import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
@@ -6,5 +7,5 @@ import { roster } from "./roster.ts";
 
 /** Every module there is, by the name that the configuration knows it under. */
 export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
-  [roster, presence, disco, ping].map((module: AnyModule) => [module.name, module]),
+  [roster, presence, disco, contactAddresses, ping].map((module: AnyModule) => [module.name, module]),
 );
