@@ -3,6 +3,7 @@ import { type AccountStore, SCRAM_HASHES, type ScramHash, type ScramKeys, Storag
 import { StanzaError } from "../xmpp/errors.ts";
 import { Jid } from "../xmpp/jid.ts";
 import { prepareLocal, preparePassword, prepareScramPassword } from "../xmpp/precis.ts";
+import { FAST_MECHANISMS } from "../xmpp/sasl/ht.ts";
 import {
   type Credentials,
   NO_STREAM,
@@ -13,6 +14,7 @@ import {
 } from "../xmpp/sasl/mechanism.ts";
 import { SASL_MECHANISMS } from "../xmpp/sasl/mechanisms.ts";
 import { decoyKeys, deriveKeys, SCRAM_ITERATIONS } from "../xmpp/sasl/scram-keys.ts";
+import type { FastTokens } from "./fast-tokens.ts";
 import { HashQueue } from "./hash-queue.ts";
 import { weaknessOf } from "./password-rules.ts";
 import { Throttle } from "./throttle.ts";
@@ -32,6 +34,8 @@ export interface AccountsOptions {
   readonly offered?: readonly ScramHash[];
   /** Characters that a new password has at least. */
   readonly passwordLength?: number;
+  /** Tokens to log in with (XEP-0484); without, there are none. */
+  readonly tokens?: FastTokens | undefined;
 }
 
 /**
@@ -50,6 +54,8 @@ export class Accounts {
   readonly #hashes: readonly ScramHash[];
   readonly #offered: readonly ScramHash[];
   readonly #keepsKeys: boolean;
+  /** Tokens that clients log in with in place of a password; undefined where there are none. */
+  readonly tokens: FastTokens | undefined;
 
   constructor(domain: string, stores: readonly AccountStore[], options: AccountsOptions = {}) {
     this.domain = domain;
@@ -62,6 +68,7 @@ export class Accounts {
     this.#hashes = options.hashes ?? SCRAM_HASHES;
     this.#offered = options.offered ?? ["sha-1", "sha-256"];
     this.#keepsKeys = stores.some((store) => store.scram !== undefined);
+    this.tokens = options.tokens;
   }
 
   /** The SASL mechanisms that some account of this host could use on this stream, the one to prefer first. */
@@ -71,6 +78,12 @@ export class Accounts {
       if (needs === "scram") return this.#keepsKeys && hash !== undefined && this.#offered.includes(hash);
       return needs === "verify";
     });
+  }
+
+  /** The mechanisms that take a token (XEP-0484), of those that this stream's channel allows. */
+  fastMechanisms({ channel }: Pick<SaslStream, "channel">): readonly SaslMechanism[] {
+    if (this.tokens === undefined) return [];
+    return FAST_MECHANISMS.filter(({ binds = [] }) => binds.every((type) => channel.types.includes(type)));
   }
 
   /** What a SaslNegotiation needs for a client at this address; failed logins of it are counted and limited. */
@@ -125,7 +138,10 @@ export class Accounts {
     if (store?.create === undefined) throw new StanzaError("not-allowed", "accounts of this host are kept elsewhere");
     const prepared = this.#acceptable(account, password);
     if (await this.#anyHas(account)) return "exists";
-    return store.create(account, await this.#keysOf(prepared));
+    const outcome = await store.create(account, await this.#keysOf(prepared));
+    // Of an account of this name that was removed elsewhere.
+    if (outcome === "created") await this.tokens?.forget(account);
+    return outcome;
   }
 
   /** Gives an account a new password, wherever it is kept. Refuses as `create` does. */
@@ -136,7 +152,10 @@ export class Accounts {
     if (stores.length === 0) throw new StanzaError("not-allowed", "accounts of this host are kept elsewhere");
     const keys = await this.#keysOf(this.#acceptable(account, password));
     for (const store of stores) {
-      if ((await store.setKeys?.(account, keys)) === "changed") return "changed";
+      if ((await store.setKeys?.(account, keys)) !== "changed") continue;
+      // Who could log in until now cannot by a token either.
+      await this.tokens?.forget(account);
+      return "changed";
     }
     return "missing";
   }
@@ -146,6 +165,7 @@ export class Accounts {
     const account = this.#account(local);
     if (account === undefined) return;
     for (const store of this.#stores) await store.remove?.(account);
+    await this.tokens?.forget(account);
   }
 
   /** Local parts in order, those after `after` first, at most `limit`; accounts of a store that cannot list are left out. */
@@ -181,6 +201,25 @@ export class Accounts {
       },
       // Refused even when right: else a guess would be tried by proving it in an exchange begun before.
       proved: (local, right) => this.#attempt(address, local)(right ? "right" : "wrong"),
+      ...(this.tokens === undefined ? {} : { fast: this.#fast(this.tokens, address) }),
+    };
+  }
+
+  #fast(tokens: FastTokens, address: string): NonNullable<Credentials["fast"]> {
+    return async (local, login, matches) => {
+      const account = new Jid(local, this.domain);
+      const settle = this.#attempt(address, local);
+      try {
+        const redeemed = await tokens.redeem(account, login, matches);
+        const gone = typeof redeemed === "object" && !(await this.#anyHas(account));
+        settle(redeemed === "wrong" || gone ? "wrong" : redeemed === "expired" ? "undecided" : "right");
+        if (redeemed === "expired") throw new SaslError("credentials-expired");
+        if (redeemed === "wrong" || gone) throw new SaslError("not-authorized");
+        return redeemed;
+      } catch (error) {
+        if (!(error instanceof SaslError)) settle("undecided");
+        throw refusal(error);
+      }
     };
   }
 
