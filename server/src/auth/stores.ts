@@ -6,8 +6,9 @@ import { ConfigError } from "../config/load.ts";
 import type { Config, StorageConfig } from "../config/schema.ts";
 import type { Logger } from "../observe/log.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
-import type { AccountStore, StorageDriver } from "../storage/specs.ts";
+import { type AccountStore, map, type StorageDriver } from "../storage/specs.ts";
 import { Accounts, type AccountsOptions } from "./accounts.ts";
+import { type ClientTokens, FastTokens } from "./fast-tokens.ts";
 import { HashQueue } from "./hash-queue.ts";
 import { Throttle } from "./throttle.ts";
 
@@ -124,9 +125,23 @@ export function openAccounts(config: Config, drivers: Drivers): ReadonlyMap<stri
   }
   return new Map(
     config.hosts.map(({ domain, type }) => {
-      const { accounts, password_length } = config.host_types[type] as Config["host_types"][string];
+      const { accounts, password_length, storage } = config.host_types[type] as Config["host_types"][string];
       const own = accounts.map((name) => stores.get(name)).filter((store) => store !== undefined);
-      return [domain, new Accounts(domain, own, { ...shared, passwordLength: password_length })];
+      const tokens = openTokens(config, drivers.get(storage));
+      return [domain, new Accounts(domain, own, { ...shared, passwordLength: password_length, tokens })];
     }),
   );
+}
+
+/** Undefined where there are to be none, or the store cannot keep any. */
+function openTokens({ auth }: Config, driver: StorageDriver | undefined): FastTokens | undefined {
+  const store = auth.tokens_per_account === 0 ? undefined : driver && map<ClientTokens>("fast_tokens").open(driver);
+  if (store === undefined) return undefined;
+  return new FastTokens(store, {
+    secret: Buffer.from(auth.decoy_secret ?? ""),
+    lifetime: auth.token_lifetime,
+    renewAfter: auth.token_renewal,
+    perAccount: auth.tokens_per_account,
+    now: Date.now,
+  });
 }

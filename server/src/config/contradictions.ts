@@ -10,6 +10,7 @@ export function contradictions(config: Partial<Config>): string[] {
     ...takenPorts(config),
     ...impatience(config),
     ...unreachableLimits(config),
+    ...lateRenewal(config),
     ...doubleTls(config),
   ];
 }
@@ -97,6 +98,13 @@ function unreachableLimits({ limits }: Partial<Config>): string[] {
   return beyond.map(
     (key) => `limits.${key} = "${limits[key]}B": must not be more than limits.stanza_size ("${limits.stanza_size}B")`,
   );
+}
+
+function lateRenewal({ auth }: Partial<Config>): string[] {
+  if (auth === undefined || auth.token_renewal < auth.token_lifetime) return [];
+  return [
+    `auth.token_renewal = "${auth.token_renewal}ms": must be less than auth.token_lifetime ("${auth.token_lifetime}ms"), or tokens expire before they are replaced`,
+  ];
 }
 
 function doubleTls({ storage = {} }: Partial<Config>): string[] {

@@ -233,11 +233,20 @@ const auth = z.strictObject({
     "Passwords that are hashed at the same time; they share four threads with files and name look-ups.",
   ),
   hashes_waiting: count(500, 1, 100_000).describe("Passwords that may wait for that; more are refused."),
+  tokens_per_account: count(20, 0, 1000).describe(
+    "Clients of one account that can have a token, to log in with in place of a password (XEP-0484); beyond it those whose tokens expire first lose them. 0 for no tokens at all.",
+  ),
+  token_lifetime: duration("21d", { min: "1h", max: "366d" }).describe(
+    "How long a token is good for: a client that stays away longer needs its password again.",
+  ),
+  token_renewal: duration("1d", { min: "1m", max: "366d" }).describe(
+    "A token of this age is replaced by a new one when it is used; must be less than `token_lifetime`.",
+  ),
   decoy_secret: secret
     .optional()
     .meta({ fallback: "a new one at each start" })
     .describe(
-      "The same on all nodes: what is made of it makes an account that does not exist look like one that does.",
+      "The same on all nodes: what is made of it makes an account that does not exist look like one that does. Tokens are made of it too, so that the store alone does not tell them: with another one they are all void.",
     ),
 });
 

@@ -4,6 +4,7 @@ import { schema } from "../../src/config/schema.ts";
 import { mistakesIn, read } from "./support.ts";
 
 const MS = { s: 1000, m: 60_000, h: 3_600_000 };
+const DAY = 24 * MS.h;
 const KIB = 1024;
 const MIB = 1024 * 1024;
 
@@ -68,6 +69,9 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
     whole("failures_remembered", 50_000, 1, 10_000_000),
     whole("hashes_running", 2, 1, 64),
     whole("hashes_waiting", 500, 1, 100_000),
+    whole("tokens_per_account", 20, 0, 1000),
+    written("token_lifetime", 21 * DAY, ["25h", 25 * MS.h], ["366d", 366 * DAY], "59m", "367d"),
+    written("token_renewal", DAY, ["1m", MS.m], ["20d", 20 * DAY], "59s", "367d"),
   ],
   sessions: [
     whole("max_per_account", 20, 1, 10_000),

@@ -170,6 +170,13 @@ for (const [why, toml, mistakes] of [
     ['limits.unauthenticated_stanza_size = "16384B": must not be more than limits.stanza_size ("10000B")'],
   ],
   [
+    "a token expires before it is replaced",
+    'auth = { token_lifetime = "24h" }',
+    [
+      'auth.token_renewal = "86400000ms": must be less than auth.token_lifetime ("86400000ms"), or tokens expire before they are replaced',
+    ],
+  ],
+  [
     "LDAP is encrypted twice",
     'storage.main = { driver = "ldap", url = "ldaps://x", start_tls = true, bind_dn = "d", bind_password = "p", base = "b" }',
     ['storage.main.start_tls = true: "ldaps://x" is encrypted from the start; take start_tls out, or write ldap://'],
