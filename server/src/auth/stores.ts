@@ -89,6 +89,23 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         idleTimeout: store.idle_timeout,
         warn,
       };
+    case "http":
+      return {
+        driver: "http",
+        url: store.url,
+        username: store.username,
+        password: store.password,
+        token: store.token,
+        ca: store.ca === undefined ? undefined : readAuthority(store.ca),
+        offers: store.offers,
+        max: store.connections,
+        queue: store.queue,
+        timeout: store.timeout,
+        answerBytes: store.answer_size,
+        failures: store.failures,
+        pause: store.pause,
+        longestPause: store.longest_pause,
+      };
   }
 }
 

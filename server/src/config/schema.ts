@@ -5,7 +5,21 @@
 import { hostname } from "node:os";
 import { z } from "zod";
 import { LOG_LEVELS } from "../observe/log.ts";
-import { count, domainName, duration, endpoint, flag, name, network, port, secret, size, text } from "./values.ts";
+import { HTTP_OFFERS } from "../storage/drivers/http/offers.ts";
+import {
+  count,
+  domainName,
+  duration,
+  endpoint,
+  flag,
+  name,
+  network,
+  port,
+  secret,
+  size,
+  text,
+  webUrl,
+} from "./values.ts";
 
 const nodeId = z
   .string()
@@ -154,6 +168,31 @@ const storage = z.discriminatedUnion("driver", [
       ),
     })
     .describe("A directory that accounts come from: search, then bind. It keeps nothing else."),
+  z
+    .strictObject({
+      driver: z.literal("http"),
+      url: webUrl.describe('What the requests\' names are added to, such as "https://accounts.example.org/xmpp".'),
+      username: text.optional().describe("Whom the service knows this server as (HTTP Basic)."),
+      password: secret.optional().describe("With what."),
+      token: secret.optional().describe("In place of both, what it knows this server by (HTTP Bearer)."),
+      ca: ca.describe("The file of the authority that signed the service's certificate; else the system's are asked."),
+      offers: z
+        .array(z.enum(HTTP_OFFERS))
+        .min(1)
+        .default(["check_password"])
+        .meta({ allowed: `list: ${HTTP_OFFERS.map((offer) => `"${offer}"`).join(", ")}` })
+        .describe("What the service answers besides `user_exists`."),
+      connections: count(10, 1, 500).describe("Requests at the same time."),
+      queue: count(500, 1, 100_000).describe("Requests that may wait for their turn; more are refused."),
+      timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For each request, waiting for its turn included."),
+      answer_size: size("16KiB", { min: "1KiB", max: "1MiB" }).describe("The largest answer."),
+      failures: count(5, 1, 1000).describe("Failures in a row after which the service is left in peace for a while."),
+      pause: duration("1s", { min: "100ms", max: "1m" }).describe("That while; each one after it is twice as long."),
+      longest_pause: duration("30s", { min: "100ms", max: "1h" }).describe("The longest such while."),
+    })
+    .describe(
+      "A company's own service that accounts come from, asked over HTTP; see [authentication.md](authentication.md).",
+    ),
 ]);
 
 const hostType = z.strictObject({

@@ -95,6 +95,18 @@ export const network = z
   })
   .meta({ allowed: "networks or addresses" });
 
+/** http:// or https://, without what could hide a mistake or a secret in it. */
+export const webUrl = z
+  .string()
+  .refine(
+    (text) => {
+      const url = URL.canParse(text) ? new URL(text) : undefined;
+      return /^https?:\/\//.test(text) && url?.username === "" && url.search === "" && url.hash === "";
+    },
+    { error: 'must be an address such as "https://example.org/path", without a name, a query or a fragment' },
+  )
+  .meta({ allowed: "a URL" });
+
 export const endpoint = z
   .string()
   .refine(

@@ -1,3 +1,4 @@
+import type { HttpOptions } from "./drivers/http/http.ts";
 import type { LdapOptions } from "./drivers/ldap/ldap.ts";
 import type { MemoryOptions } from "./drivers/memory.ts";
 import type { PostgresOptions } from "./drivers/postgres/postgres.ts";
@@ -8,11 +9,12 @@ export type DriverOptions =
   | ({ readonly driver: "memory" } & MemoryOptions)
   | ({ readonly driver: "sqlite" } & SqliteOptions)
   | ({ readonly driver: "postgres" } & PostgresOptions)
-  | ({ readonly driver: "ldap" } & LdapOptions);
+  | ({ readonly driver: "ldap" } & LdapOptions)
+  | ({ readonly driver: "http" } & HttpOptions);
 
 /**
- * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL and LDAP are first
- * contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
+ * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL, LDAP and
+ * HTTP are first contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
  */
 export async function openDriver(options: DriverOptions): Promise<StorageDriver> {
   switch (options.driver) {
@@ -24,5 +26,7 @@ export async function openDriver(options: DriverOptions): Promise<StorageDriver>
       return (await import("./drivers/postgres/postgres.ts")).postgresDriver(options);
     case "ldap":
       return (await import("./drivers/ldap/ldap.ts")).ldapDriver(options);
+    case "http":
+      return (await import("./drivers/http/http.ts")).httpDriver(options);
   }
 }

@@ -136,6 +136,15 @@ checkBounds("storage.main", 'driver = "ldap"\nurl = "ldap://h"\nbind_dn = "cn=a"
   written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
   written("idle_timeout", MS.m, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
 ]);
+checkBounds("storage.main", 'driver = "http"\nurl = "https://h"', [
+  whole("connections", 10, 1, 500),
+  whole("queue", 500, 1, 100_000),
+  written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+  written("answer_size", 16 * KIB, ["1KiB", KIB], ["1MiB", MIB], "1023B", "1025KiB"),
+  whole("failures", 5, 1, 1000),
+  written("pause", MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+  written("longest_pause", 30 * MS.s, ["100ms", 100], ["1h", MS.h], "99ms", "61m"),
+]);
 
 function checkBounds(section: string, table: string, all: readonly Bounds[]): void {
   const line = (key: string, value: string | number) =>

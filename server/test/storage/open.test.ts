@@ -4,11 +4,12 @@ import { type DriverOptions, openDriver } from "../../src/storage/open.ts";
 
 const postgres = { driver: "postgres", host: "localhost", database: "d", username: "u", password: "p" } as const;
 const ldap = { driver: "ldap", url: "ldap://localhost", bindDn: "cn=s", bindPassword: "p", base: "dc=x" } as const;
+const http = { driver: "http", url: "https://localhost/accounts" } as const;
 
 test("opens each driver by its name, before its database can be reached", async () => {
   const capabilities = ["accounts", "keyValue", "map"] as const;
   const offers: Record<string, string[]> = {};
-  for (const options of [{ driver: "memory" }, { driver: "sqlite", path: ":memory:" }, postgres, ldap] as const) {
+  for (const options of [{ driver: "memory" }, { driver: "sqlite", path: ":memory:" }, postgres, ldap, http] as const) {
     const driver = await openDriver(options);
     offers[driver.name] = capabilities.filter((capability) => driver[capability] !== undefined);
     await driver.close();
@@ -18,6 +19,7 @@ test("opens each driver by its name, before its database can be reached", async 
     sqlite: ["accounts", "keyValue", "map"],
     postgres: ["accounts", "keyValue", "map"],
     ldap: ["accounts"],
+    http: ["accounts"],
   });
 });
 
@@ -30,6 +32,12 @@ const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
   ["an LDAP address with a path", { ...ldap, url: "ldap://localhost/dc=x" }, /is no ldap/],
   ["a search without a password", { ...ldap, bindPassword: "" }, /needs a bind password/],
   ["a filter that asks for nobody", { ...ldap, filter: "(uid=%%u)" }, /asks for no %u/],
+  ["an address with a secret in it", { ...http, url: "https://a:b@localhost/" }, /is no http:\/\/ or https:/],
+  ["an address that is no HTTP", { ...http, url: "ldap://localhost" }, /is no http:\/\/ or https:/],
+  ["a name without a password", { ...http, username: "a" }, /go together/],
+  ["a name with a colon", { ...http, username: "a:b", password: "c" }, /no colon/],
+  ["a name and a token", { ...http, username: "a", password: "b", token: "c" }, /not both/],
+  ["a service that lets nobody in", { ...http, offers: ["register"] }, /nobody could log in/],
   ["a filter that ends early", { ...ldap, filter: "(&(uid=%u)" }, /open end/],
 ];
 for (const [what, options, words] of WRONG) {
