@@ -1,6 +1,7 @@
+import { external } from "./external.ts";
 import type { SaslMechanism } from "./mechanism.ts";
 import { plain } from "./plain.ts";
-import { scramSha1, scramSha256, scramSha512 } from "./scram.ts";
+import { SCRAM_MECHANISMS } from "./scram.ts";
 
-/** Every mechanism the server has, the one to prefer first (RFC 6120 6.3.3). */
-export const SASL_MECHANISMS: readonly SaslMechanism[] = [scramSha512, scramSha256, scramSha1, plain];
+/** Every mechanism the server has, the one to prefer first (RFC 6120 6.3.3, 6.3.4). */
+export const SASL_MECHANISMS: readonly SaslMechanism[] = [external, ...SCRAM_MECHANISMS, plain];

@@ -29,14 +29,21 @@ export class SaslNegotiation {
   readonly #mechanisms: readonly SaslMechanism[];
   readonly #context: SaslContext;
   readonly #limits: SaslLimits;
+  readonly #withheld: readonly string[];
   #exchange: SaslExchange | undefined;
   #refusals: number;
 
-  /** Takes the mechanisms that are offered on this stream as it is now. */
-  constructor(mechanisms: readonly SaslMechanism[], context: SaslContext, limits: SaslLimits = SASL_LIMITS) {
+  /** Takes the mechanisms that are offered on this stream as it is now, and the names of those that TLS would add. */
+  constructor(
+    mechanisms: readonly SaslMechanism[],
+    context: SaslContext,
+    limits: SaslLimits = SASL_LIMITS,
+    withheld: readonly string[] = [],
+  ) {
     this.#mechanisms = mechanisms;
     this.#context = context;
     this.#limits = limits;
+    this.#withheld = withheld;
     this.#exchange = undefined;
     this.#refusals = 0;
   }
@@ -49,9 +56,11 @@ export class SaslNegotiation {
   /** `<auth/>`: starts over if an exchange was under way. Rejects only for a bug. */
   begin(mechanism: string, initial: string, login?: SaslContext["login"]): MaybePromise<SaslReply> {
     const found = this.#mechanisms.find(({ name }) => name === mechanism);
-    if (found === undefined) return this.#refuse(new SaslError("invalid-mechanism"));
+    // RFC 6120 6.5.4, 6.5.7.
+    const refusal = this.#withheld.includes(mechanism) ? "encryption-required" : "invalid-mechanism";
+    if (found === undefined) return this.#refuse(new SaslError(refusal));
     this.#exchange = found.start(login === undefined ? this.#context : { ...this.#context, login });
-    // RFC 6120 6.4.2: both mechanisms want the client to speak first; no initial response asks for an empty challenge.
+    // RFC 6120 6.4.2: in every mechanism here the client speaks first; no initial response asks for an empty challenge.
     return initial === "" ? { challenge: "" } : this.respond(initial);
   }
 
@@ -85,8 +94,8 @@ export class SaslNegotiation {
     if ("challenge" in step) return { challenge: encodeBase64(step.challenge) };
     this.#exchange = undefined;
     const { data, ...success } = step.success;
-    // RFC 6120 6.4.6: no text means no additional data.
-    return { success: { ...success, data: data === undefined ? "" : encodeBase64(data) } };
+    // RFC 6120 6.4.6: no text means no additional data, and "=" that there is some, of no length.
+    return { success: { ...success, data: data === undefined ? "" : encodeBase64(data) || "=" } };
   }
 
   #refuse(error: unknown): SaslReply {

@@ -5,6 +5,7 @@ import { decodeBase64, encodeBase64 } from "./base64.ts";
 import {
   checkAuthzid,
   decodeText,
+  type Offered,
   type SaslContext,
   SaslError,
   type SaslExchange,
@@ -13,18 +14,36 @@ import {
 } from "./mechanism.ts";
 import { decoyKeys, digest, hmac, type ScramHash, type ScramKeys } from "./scram-keys.ts";
 
-/** RFC 5802, RFC 7677 for SHA-256, and the same with SHA-512. */
-export const scramSha1: SaslMechanism = scram("SCRAM-SHA-1", "sha-1");
-export const scramSha256: SaslMechanism = scram("SCRAM-SHA-256", "sha-256");
-export const scramSha512: SaslMechanism = scram("SCRAM-SHA-512", "sha-512");
+/** The types that this server can bind a login to: RFC 9266, RFC 5929 4. */
+export const CHANNEL_BINDINGS: readonly string[] = ["tls-exporter", "tls-server-end-point"];
 
-function scram(name: string, hash: ScramHash): SaslMechanism {
-  return { name, needs: "scram", hash, plaintext: false, start: (context) => new ScramExchange(hash, context) };
+/** RFC 5802, RFC 7677 for SHA-256, and the same for SHA-512; strongest first, and bound to the channel before anything else. */
+export const SCRAM_MECHANISMS: readonly SaslMechanism[] = [
+  scram("SCRAM-SHA-512-PLUS", "sha-512", CHANNEL_BINDINGS),
+  scram("SCRAM-SHA-256-PLUS", "sha-256", CHANNEL_BINDINGS),
+  scram("SCRAM-SHA-1-PLUS", "sha-1", CHANNEL_BINDINGS),
+  scram("SCRAM-SHA-512", "sha-512"),
+  scram("SCRAM-SHA-256", "sha-256"),
+  scram("SCRAM-SHA-1", "sha-1"),
+];
+
+function scram(name: string, hash: ScramHash, binds?: readonly string[]): SaslMechanism {
+  return {
+    name,
+    needs: "scram",
+    hash,
+    ...(binds === undefined ? {} : { binds }),
+    plaintext: false,
+    start: (context) => new ScramExchange(hash, binds !== undefined, context),
+  };
 }
 
 /** RFC 5802 7, client-first-message. */
 interface ClientFirst {
   readonly gs2Header: string;
+  /** "n", "y", or "p" with the type in `binding`. */
+  readonly flag: string;
+  readonly binding: string;
   readonly authzid: string;
   readonly bare: string;
   readonly username: string;
@@ -36,7 +55,8 @@ interface Challenged {
   readonly local: string | undefined;
   readonly keys: ScramKeys;
   readonly known: boolean;
-  readonly gs2Header: string;
+  /** RFC 5802 7, cbind-input, in base64. */
+  readonly binding: string;
   readonly nonce: string;
   /** RFC 5802 3: AuthMessage up to the client's last message. */
   readonly authMessage: string;
@@ -44,11 +64,13 @@ interface Challenged {
 
 class ScramExchange implements SaslExchange {
   readonly #hash: ScramHash;
+  readonly #isPlus: boolean;
   readonly #context: SaslContext;
   #challenged: Challenged | undefined;
 
-  constructor(hash: ScramHash, context: SaslContext) {
+  constructor(hash: ScramHash, isPlus: boolean, context: SaslContext) {
     this.#hash = hash;
+    this.#isPlus = isPlus;
     this.#context = context;
     this.#challenged = undefined;
   }
@@ -59,8 +81,9 @@ class ScramExchange implements SaslExchange {
   }
 
   #challenge(message: string): MaybePromise<SaslStep> {
-    const { domain, credentials, decoySecret, iterations } = this.#context;
+    const { domain, credentials, decoySecret, iterations, offered } = this.#context;
     const first = readClientFirst(message);
+    const binding = encodeBase64(Buffer.concat([Buffer.from(first.gs2Header), this.#channelData(first)]));
     const local = prepareLocal(first.username);
     checkAuthzid(first.authzid, local, domain);
     const stored = local === undefined ? undefined : credentials.scram(local, this.#hash);
@@ -69,18 +92,33 @@ class ScramExchange implements SaslExchange {
       const decoy = decoyKeys(decoySecret, this.#hash, `${local ?? first.username}@${domain}`, iterations);
       const keys = found ?? decoy;
       const nonce = first.nonce + this.#context.nonce();
-      const serverFirst = `r=${nonce},s=${encodeBase64(keys.salt)},i=${keys.iterations}`;
-      const { gs2Header } = first;
+      const protection = offered.mechanisms.length === 0 ? "" : `,h=${offerHash(offered, this.#hash)}`;
+      const serverFirst = `r=${nonce},s=${encodeBase64(keys.salt)},i=${keys.iterations}${protection}`;
       const authMessage = `${first.bare},${serverFirst}`;
-      this.#challenged = { local, keys, known: found !== undefined, gs2Header, nonce, authMessage };
+      this.#challenged = { local, keys, known: found !== undefined, binding, nonce, authMessage };
       return { challenge: Buffer.from(serverFirst) };
     });
+  }
+
+  /** RFC 5802 6: what the login is bound to. Refuses a flag that does not go with the mechanism, or with what was offered. */
+  #channelData({ flag, binding }: ClientFirst): Uint8Array {
+    const { channel, offered } = this.#context;
+    if (this.#isPlus !== (flag === "p")) {
+      throw new SaslError("malformed-request", "the channel binding flag is not that of the mechanism");
+    }
+    if (flag === "y" && offered.bindings.length > 0) {
+      throw new SaslError("not-authorized", "channel binding was offered, but somebody hid it from the client");
+    }
+    if (flag !== "p") return new Uint8Array();
+    const data = channel.types.includes(binding) ? channel.data(binding) : undefined;
+    if (data === undefined) throw new SaslError("not-authorized", "channel binding of a type that was not offered");
+    return data;
   }
 
   #prove(message: string, challenged: Challenged): SaslStep {
     const { local, keys } = challenged;
     const final = readClientFinal(message);
-    if (final.binding !== encodeBase64(bindingInput(challenged.gs2Header))) {
+    if (final.binding !== challenged.binding) {
       throw new SaslError("not-authorized", "channel binding does not match");
     }
     if (final.nonce !== challenged.nonce) throw new SaslError("not-authorized", "nonce does not match");
@@ -102,22 +140,22 @@ function proves(proof: Uint8Array, keys: ScramKeys, authMessage: string): boolea
   return timingSafeEqual(digest(keys.hash, clientKey), keys.storedKey);
 }
 
-/** RFC 5802 7, cbind-input; a -PLUS mechanism would add the channel's data here. */
-function bindingInput(gs2Header: string): Uint8Array {
-  return Buffer.from(gs2Header);
+/** XEP-0474 2.1: a hash over what the stream was offered, in base64, for the client to compare with what it heard. */
+export function offerHash({ mechanisms, bindings }: Offered, hash: ScramHash): string {
+  // The names are ASCII, which JavaScript sorts as "i;octet" does.
+  const lists = [mechanisms, ...(bindings.length === 0 ? [] : [bindings])];
+  const text = lists.map((names) => names.toSorted().join("\x1e")).join("\x1f");
+  return encodeBase64(digest(hash, Buffer.from(text)));
 }
 
 /** RFC 5802 7: gs2-cbind-flag "," [ authzid ] ",", then client-first-message-bare. */
-const CLIENT_FIRST = /^((?:n|y|p=[A-Za-z0-9.-]+),(?:a=([^,]+))?,)(.*)$/s;
+const CLIENT_FIRST = /^((?:([ny])|(p)=([A-Za-z0-9.-]+)),(?:a=([^,]+))?,)(.*)$/s;
 /** RFC 5802 7: printable ASCII but the comma. */
 const NONCE = /^[!-+\--~]+$/;
 
 function readClientFirst(message: string): ClientFirst {
-  const [, gs2Header, authzid = "", bare] = CLIENT_FIRST.exec(message) ?? [];
+  const [, gs2Header, unbound, bound, binding = "", authzid = "", bare] = CLIENT_FIRST.exec(message) ?? [];
   if (gs2Header === undefined || bare === undefined) throw new SaslError("malformed-request", "no GS2 header");
-  // RFC 5802 6: "y" claims that this server has no -PLUS mechanism, which is so; "p" asks for one.
-  if (gs2Header.startsWith("p"))
-    throw new SaslError("malformed-request", "channel binding asked of a mechanism without");
   const [username, nonce, ...extensions] = bare.split(",");
   refuseMandatory([username, ...extensions]);
   if (!username?.startsWith("n=") || !nonce?.startsWith("r=") || !NONCE.test(nonce.slice(2))) {
@@ -125,6 +163,8 @@ function readClientFirst(message: string): ClientFirst {
   }
   return {
     gs2Header,
+    flag: unbound ?? bound ?? "",
+    binding,
     authzid: readName(authzid),
     bare,
     username: readName(username.slice(2)),

@@ -1,21 +1,31 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Credentials, NO_STREAM, SaslError } from "../../../src/xmpp/sasl/mechanism.ts";
+import { external } from "../../../src/xmpp/sasl/external.ts";
+import {
+  type Credentials,
+  NO_STREAM,
+  type SaslContext,
+  SaslError,
+  type SaslStep,
+} from "../../../src/xmpp/sasl/mechanism.ts";
 import { SASL_MECHANISMS } from "../../../src/xmpp/sasl/mechanisms.ts";
 import { SASL_LIMITS, SaslNegotiation } from "../../../src/xmpp/sasl/negotiation.ts";
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
-function negotiation(verify: Credentials["verify"] = isAlice, limits = SASL_LIMITS): SaslNegotiation {
-  const context = {
+function contextOf(credentials: Partial<Credentials>): SaslContext {
+  return {
     ...NO_STREAM,
     domain: "example.org",
-    credentials: { scram: () => undefined, verify, proved: () => {} },
+    credentials: { scram: () => undefined, verify: () => false, proved: () => {}, ...credentials },
     decoySecret: Buffer.alloc(32),
     iterations: 4096,
     nonce: () => "nonce",
   };
-  return new SaslNegotiation(SASL_MECHANISMS, context, limits);
+}
+
+function negotiation(verify: Credentials["verify"] = isAlice, limits = SASL_LIMITS): SaslNegotiation {
+  return new SaslNegotiation(SASL_MECHANISMS, contextOf({ verify }), limits);
 }
 
 function isAlice(local: string, password: string): boolean {
@@ -116,7 +126,7 @@ describe("a SASL negotiation", () => {
   });
 
   test("refuses a mechanism that is not offered, whatever its case", () => {
-    for (const name of ["X-NONE", "plain", "", "SCRAM-SHA-256-PLUS"]) {
+    for (const name of ["X-NONE", "plain", "", "SCRAM-SHA-256-"]) {
       assert.deepEqual(negotiation().begin(name, LOGIN), { failure: "invalid-mechanism", text: "" });
     }
   });
@@ -137,6 +147,23 @@ describe("a SASL negotiation", () => {
     assert.deepEqual(server.begin("PLAIN", LOGIN), SUCCESS);
   });
 
+  test("asks for TLS where it is all that the mechanism lacks (RFC 6120 6.5.4)", () => {
+    const server = new SaslNegotiation([], contextOf({ verify: () => true }), SASL_LIMITS, ["PLAIN"]);
+    assert.deepEqual(server.begin("PLAIN", LOGIN), { failure: "encryption-required", text: "" });
+    assert.deepEqual(server.begin("EXTERNAL", "="), { failure: "invalid-mechanism", text: "" });
+  });
+
+  test("tells apart no data with success, and data of no length (RFC 6120 6.4.6)", () => {
+    const saying = (data?: Uint8Array) => {
+      const step: SaslStep = { success: { local: "alice", ...(data && { data }) } };
+      const mechanism = { ...external, start: () => ({ step: () => step }) };
+      return new SaslNegotiation([mechanism], contextOf({})).begin("EXTERNAL", "=");
+    };
+    assert.deepEqual(saying(), SUCCESS);
+    assert.deepEqual(saying(new Uint8Array()), { success: { local: "alice", data: "=" } });
+    assert.deepEqual(saying(Buffer.from("hi")), { success: { local: "alice", data: "aGk=" } });
+  });
+
   test("is exhausted by as many refusals as are allowed, not by one less", () => {
     const server = negotiation(isAlice, { messageBytes: 4096, refusals: 2 });
     assert.deepEqual(server.begin("PLAIN", base64("\0alice\0wrong")), NOT_AUTHORIZED);
@@ -155,5 +182,46 @@ describe("a SASL negotiation", () => {
     assert.deepEqual(sync.begin("PLAIN", LOGIN), { failure: "temporary-auth-failure", text: "" });
     const broken = negotiation(() => Promise.reject(new TypeError("a bug")));
     await assert.rejects(async () => broken.begin("PLAIN", LOGIN), /a bug/);
+  });
+});
+
+describe("EXTERNAL", () => {
+  const asked: (string | undefined)[] = [];
+  const server = () =>
+    new SaslNegotiation(
+      SASL_MECHANISMS,
+      contextOf({
+        certificate(authzid) {
+          asked.push(authzid);
+          return authzid === "bob@example.org" ? undefined : "alice";
+        },
+      }),
+    );
+
+  test("asks whom the certificate lets in, with the name that the client gives, or none", () => {
+    asked.length = 0;
+    assert.deepEqual(server().begin("EXTERNAL", "="), SUCCESS);
+    assert.deepEqual(server().begin("EXTERNAL", base64("alice@example.org")), SUCCESS);
+    assert.deepEqual(server().begin("EXTERNAL", base64("bob@example.org")), NOT_AUTHORIZED);
+    assert.deepEqual(asked, [undefined, "alice@example.org", "bob@example.org"]);
+  });
+
+  test("takes an empty response after an empty challenge for no name", () => {
+    for (const nothing of ["", "="]) {
+      const negotiation = server();
+      assert.deepEqual(negotiation.begin("EXTERNAL", ""), { challenge: "" });
+      assert.deepEqual(negotiation.respond(nothing), SUCCESS);
+    }
+  });
+
+  test("refuses a name that is none (RFC 4422 A.1)", () => {
+    for (const message of ["al\0ice", "\u00e9"]) {
+      const reply = server().begin("EXTERNAL", Buffer.from(message, "latin1").toString("base64"));
+      assert.ok("failure" in reply && reply.failure === "malformed-request");
+    }
+  });
+
+  test("lets nobody in where certificates are not looked at", () => {
+    assert.deepEqual(new SaslNegotiation(SASL_MECHANISMS, contextOf({})).begin("EXTERNAL", "="), NOT_AUTHORIZED);
   });
 });

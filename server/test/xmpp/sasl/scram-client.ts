@@ -7,6 +7,7 @@ export class ScramClient {
   readonly #hash: string;
   readonly #password: string;
   readonly #gs2: string;
+  readonly #channelData: Uint8Array;
   readonly #bare: string;
   #expected = "";
 
@@ -14,19 +15,24 @@ export class ScramClient {
     hash: ScramHash,
     username: string,
     password: string,
-    { nonce = "fyko+d2lbbFgONRv9qkxdawL", gs2 = "n,," } = {},
+    {
+      nonce = "fyko+d2lbbFgONRv9qkxdawL",
+      gs2 = "n,,",
+      channelData = new Uint8Array(),
+    }: { readonly nonce?: string; readonly gs2?: string; readonly channelData?: Uint8Array } = {},
   ) {
     this.#hash = hash.replace("-", "");
     this.#password = password;
     this.#gs2 = gs2;
+    this.#channelData = channelData;
     this.#bare = `n=${username.replaceAll("=", "=3D").replaceAll(",", "=2C")},r=${nonce}`;
     this.first = gs2 + this.#bare;
   }
 
   /** client-final-message for a server-first-message; `binding` and `nonce` replace what an honest client sends. */
   final(serverFirst: string, lies: { readonly binding?: string; readonly nonce?: string } = {}): string {
-    const [, nonce = "", salt = "", iterations = ""] = /^r=(.*),s=(.*),i=(\d+)$/.exec(serverFirst) ?? [];
-    const binding = lies.binding ?? Buffer.from(this.#gs2).toString("base64");
+    const [, nonce = "", salt = "", iterations = ""] = /^r=([^,]*),s=([^,]*),i=(\d+)(?:,|$)/.exec(serverFirst) ?? [];
+    const binding = lies.binding ?? Buffer.concat([Buffer.from(this.#gs2), this.#channelData]).toString("base64");
     const withoutProof = `c=${binding},r=${lies.nonce ?? nonce}`;
     const message = `${this.#bare},${serverFirst},${withoutProof}`;
     const size = { sha1: 20, sha256: 32 }[this.#hash] ?? 64;

@@ -1,23 +1,26 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { MaybePromise } from "../../../src/util/maybe-promise.ts";
-import { type Credentials, NO_STREAM, type SaslContext, type SaslMechanism } from "../../../src/xmpp/sasl/mechanism.ts";
+import {
+  type Channel,
+  type Credentials,
+  NO_STREAM,
+  type SaslContext,
+  type SaslStream,
+} from "../../../src/xmpp/sasl/mechanism.ts";
 import { SaslNegotiation, type SaslReply } from "../../../src/xmpp/sasl/negotiation.ts";
-import { scramSha1, scramSha256, scramSha512 } from "../../../src/xmpp/sasl/scram.ts";
+import { offerHash, SCRAM_MECHANISMS } from "../../../src/xmpp/sasl/scram.ts";
 import { deriveKeys, SCRAM_HASHES, type ScramHash, type ScramKeys } from "../../../src/xmpp/sasl/scram-keys.ts";
 import { ScramClient } from "./scram-client.ts";
 
-const MECHANISMS: Readonly<Record<ScramHash, SaslMechanism>> = {
-  "sha-1": scramSha1,
-  "sha-256": scramSha256,
-  "sha-512": scramSha512,
-};
+const NAMES = { "sha-1": "SCRAM-SHA-1", "sha-256": "SCRAM-SHA-256", "sha-512": "SCRAM-SHA-512" };
 const PENCIL = {
   "sha-1": await deriveKeys("pencil", "sha-1", 4096, Buffer.from("QSXCR+Q6sek8bf92", "base64")),
   "sha-256": await deriveKeys("pencil", "sha-256", 4096, Buffer.from("W22ZaJ0SNY7soEsUEjb6gQ==", "base64")),
-  "sha-512": await deriveKeys("pencil", "sha-512", 4096, Buffer.from("Yin2FuHTt/M0kJWb0t9OI3==", "base64")),
+  "sha-512": await deriveKeys("pencil", "sha-512", 4096, Buffer.from("Yin2FuHTt/M0kJWb0t9OIw==", "base64")),
 };
 
 /** One account and the proofs that were seen for it. */
@@ -31,17 +34,34 @@ function accountOf(name: string, keysOf: (hash: ScramHash) => MaybePromise<Scram
   return { credentials, proofs };
 }
 
-function negotiation(credentials: Credentials, nonce = "3rfcNHYJY1ZVvWVs7j"): SaslNegotiation {
+function negotiation(
+  credentials: Credentials,
+  nonce = "3rfcNHYJY1ZVvWVs7j",
+  stream: Partial<SaslStream> = {},
+): SaslNegotiation {
   const context: SaslContext = {
     ...NO_STREAM,
+    ...stream,
     domain: "example.org",
     credentials,
     decoySecret: Buffer.from("not to be guessed"),
     iterations: 4096,
     nonce: () => nonce,
   };
-  return new SaslNegotiation([scramSha512, scramSha256, scramSha1], context);
+  return new SaslNegotiation(SCRAM_MECHANISMS, context);
 }
+
+const CHANNEL: Channel = {
+  types: ["tls-exporter", "tls-server-end-point"],
+  data: (type) =>
+    type === "tls-exporter" ? Uint8Array.from({ length: 32 }, (_, at) => at) : Uint8Array.from([1, 2, 0xff]),
+};
+/** A stream that offers all mechanisms and bindings. */
+const BOUND: SaslStream = {
+  ...NO_STREAM,
+  channel: CHANNEL,
+  offered: { mechanisms: SCRAM_MECHANISMS.map(({ name }) => name), bindings: CHANNEL.types },
+};
 
 const user = () => accountOf("user", (hash) => PENCIL[hash]);
 const base64 = (text: string) => Buffer.from(text).toString("base64");
@@ -54,7 +74,7 @@ async function challengeOf(reply: MaybePromise<SaslReply>): Promise<string> {
 }
 
 async function login(server: SaslNegotiation, hash: ScramHash, client: ScramClient, lies = {}): Promise<SaslReply> {
-  const challenge = await challengeOf(server.begin(MECHANISMS[hash].name, base64(client.first)));
+  const challenge = await challengeOf(server.begin(NAMES[hash], base64(client.first)));
   return server.respond(base64(client.final(challenge, lies)));
 }
 
@@ -81,6 +101,34 @@ describe("SCRAM", () => {
       "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     assert.deepEqual(await server.respond(base64(final)), {
       success: { local: "user", data: base64("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=") },
+    });
+  });
+
+  // Both by an independent implementation: Python's hashlib.pbkdf2_hmac and hmac over RFC 5802 3's formulas.
+  test("says with SHA-512 what another implementation says", async () => {
+    const server = negotiation(user().credentials);
+    assert.equal(
+      await challengeOf(server.begin("SCRAM-SHA-512", base64("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL"))),
+      "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=Yin2FuHTt/M0kJWb0t9OIw==,i=4096",
+    );
+    const final =
+      "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j," +
+      "p=03zcrhXjqMNv66Hp+/XSS6srUkEaJu/JFMIA1WYY3IODDSnGJmZlfOPcpXAqkjbO/j53W42j4JHtXXUkD+TkXA==";
+    const signature = "ICRLqH7bZ0VYpASLcP1KClh0g9P0IcGPw0x6JAZvjAp0/rsyc7cbUbKeekZXZfgghR0wRKKJ5MWXf5G84yxUDg==";
+    assert.deepEqual(await server.respond(base64(final)), {
+      success: { local: "user", data: base64(`v=${signature}`) },
+    });
+  });
+
+  test("binds SHA-512 to a channel as another implementation does", async () => {
+    const server = negotiation(user().credentials, undefined, { channel: CHANNEL });
+    await challengeOf(server.begin("SCRAM-SHA-512-PLUS", base64("p=tls-exporter,,n=user,r=fyko+d2lbbFgONRv9qkxdawL")));
+    const final =
+      "c=cD10bHMtZXhwb3J0ZXIsLAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j," +
+      "p=MBpQZCrnzOxwJniMs4t0YrdJvFjKk7Uoj7CMLU3BKL9PD4elUES3K5JcXdPqtxBe3UVKoohNkum4SMG1uydXDA==";
+    const signature = "oKo6bfxfWhJcPT5SEZhitKIQilOXCUaE5GmQyWfIGgIehh3E2iYnXZkB2HIMYjMOoYj5bfU2c5YnZ4dbJB0JBw==";
+    assert.deepEqual(await server.respond(base64(final)), {
+      success: { local: "user", data: base64(`v=${signature}`) },
     });
   });
 
@@ -250,9 +298,117 @@ describe("SCRAM", () => {
     );
   });
 
+  test("never throws, whatever bytes a client sends", async () => {
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      fc
+        .tuple(fc.constantFrom("n,,n=user,r=abc", "p=tls-exporter,,n=user,r=abc"), fc.nat(30), fc.nat(255))
+        .map(([message, at, byte]) => Buffer.from(message).map((old, index) => (index === at ? byte : old))),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...SCRAM_MECHANISMS),
+        fc.array(bytes, { maxLength: 3 }),
+        async ({ name }, messages) => {
+          const server = negotiation(user().credentials, undefined, BOUND);
+          assert.ok(await server.begin(name, ""));
+          for (const message of messages) {
+            const reply = await server.respond(Buffer.from(message).toString("base64"));
+            assert.ok("challenge" in reply || "failure" in reply);
+          }
+        },
+      ),
+    );
+  });
+
   test("answers at once where nothing waits", () => {
     const reply = negotiation(user().credentials).begin("SCRAM-SHA-1", base64("n,,n=user,r=abc"));
     assert.ok(!(reply instanceof Promise) && "challenge" in reply);
+  });
+});
+
+describe("SCRAM and the channel", () => {
+  const last = async (name: string, gs2: string, stream: SaslStream, channelData?: Uint8Array) => {
+    const hash = SCRAM_HASHES.find((each) => NAMES[each] === name.replace("-PLUS", "")) as ScramHash;
+    const client = new ScramClient(hash, "user", "pencil", { gs2, ...(channelData && { channelData }) });
+    const server = negotiation(user().credentials, undefined, stream);
+    const reply = await server.begin(name, base64(client.first));
+    if (!("challenge" in reply)) return reply;
+    return server.respond(base64(client.final(text(reply.challenge))));
+  };
+  const malformed = "the channel binding flag is not that of the mechanism";
+
+  test("offers the bound mechanisms first, and of them the one with the strongest hash", () => {
+    assert.deepEqual(
+      SCRAM_MECHANISMS.map(({ name }) => name),
+      ["SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"],
+    );
+  });
+
+  for (const hash of SCRAM_HASHES) {
+    for (const type of CHANNEL.types) {
+      test(`${NAMES[hash]}-PLUS lets in who is bound to the same channel by ${type}, and nobody else`, async () => {
+        const name = `${NAMES[hash]}-PLUS`;
+        const data = CHANNEL.data(type) as Uint8Array;
+        const reply = await last(name, `p=${type},,`, BOUND, data);
+        assert.ok("success" in reply, JSON.stringify(reply));
+        for (const other of [new Uint8Array(), data.subarray(1), Uint8Array.from([...data, 0])]) {
+          assert.deepEqual(await last(name, `p=${type},,`, BOUND, other), {
+            failure: "not-authorized",
+            text: "channel binding does not match",
+          });
+        }
+      });
+    }
+  }
+
+  test("a -PLUS mechanism takes no unbound login, and another no bound one", async () => {
+    for (const gs2 of ["n,,", "y,,"]) {
+      const reply = await last("SCRAM-SHA-256-PLUS", gs2, BOUND);
+      assert.deepEqual(reply, { failure: "malformed-request", text: malformed });
+    }
+    const reply = await last("SCRAM-SHA-256", "p=tls-exporter,,", BOUND, CHANNEL.data("tls-exporter"));
+    assert.deepEqual(reply, { failure: "malformed-request", text: malformed });
+  });
+
+  test("a type that is unknown, or that this channel does not have, is refused", async () => {
+    const refused = { failure: "not-authorized", text: "channel binding of a type that was not offered" };
+    for (const type of ["tls-unique", "unknown", "TLS-EXPORTER"]) {
+      assert.deepEqual(await last("SCRAM-SHA-1-PLUS", `p=${type},,`, BOUND), refused);
+    }
+    const endPoint = { ...BOUND, channel: { ...CHANNEL, types: ["tls-server-end-point"] } };
+    assert.deepEqual(await last("SCRAM-SHA-1-PLUS", "p=tls-exporter,,", endPoint), refused);
+    assert.deepEqual(await last("SCRAM-SHA-1-PLUS", "p=tls-exporter,,", NO_STREAM), refused);
+  });
+
+  test("a client that thinks that nothing could be bound is refused where it could, as it was lied to", async () => {
+    assert.deepEqual(await last("SCRAM-SHA-256", "y,,", BOUND), {
+      failure: "not-authorized",
+      text: "channel binding was offered, but somebody hid it from the client",
+    });
+    const unbound = { ...BOUND, offered: { mechanisms: ["SCRAM-SHA-256"], bindings: [] } };
+    assert.ok("success" in (await last("SCRAM-SHA-256", "y,,", unbound)));
+    assert.ok("success" in (await last("SCRAM-SHA-256", "n,,", BOUND)));
+  });
+
+  test("the hash over what was offered is that of XEP-0474 2.3", () => {
+    const offered = {
+      mechanisms: ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"],
+      bindings: ["tls-server-end-point", "tls-exporter"],
+    };
+    assert.equal(offerHash(offered, "sha-1"), "G6k/rBLDqgOhRRaCuuatSDFkJ08=");
+    assert.equal(
+      offerHash({ ...offered, bindings: [] }, "sha-1"),
+      createHash("sha1").update("SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS").digest("base64"),
+    );
+  });
+
+  test("the hash over what was offered follows the iterations, by the mechanism's own function", async () => {
+    for (const hash of SCRAM_HASHES) {
+      const server = negotiation(user().credentials, undefined, BOUND);
+      const challenge = await challengeOf(server.begin(NAMES[hash], base64("n,,n=user,r=abc")));
+      assert.equal(challenge.split(",")[3], `h=${offerHash(BOUND.offered, hash)}`);
+    }
   });
 });
 
@@ -270,7 +426,7 @@ describe("SCRAM clients of others", () => {
       ["pencil", "success"],
       ["pen", "failure"],
     ] as const) {
-      const server = negotiation(user().credentials);
+      const server = negotiation(user().credentials, undefined, BOUND);
       const client = new Mechanism();
       const credentials = { username: "user", password };
       client.challenge(await challengeOf(server.begin("SCRAM-SHA-1", base64(await client.response(credentials)))));
@@ -286,13 +442,13 @@ describe("SCRAM clients of others", () => {
   }
 
   for (const hash of SCRAM_HASHES) {
-    test(`log in, and trust the server: stanza's ${MECHANISMS[hash].name}`, async () => {
+    test(`log in, and trust the server: stanza's ${NAMES[hash]}`, async () => {
       const { SCRAM } = require("stanza/lib/sasl") as { SCRAM: new (name: string) => StanzaMechanism };
-      const server = negotiation(user().credentials);
-      const client = new SCRAM(MECHANISMS[hash].name);
+      const server = negotiation(user().credentials, undefined, BOUND);
+      const client = new SCRAM(NAMES[hash]);
       const credentials = { username: "user", password: "pencil", authzid: "user@example.org" };
       const first = client.createResponse(credentials).toString("base64");
-      client.processChallenge(Buffer.from(await challengeOf(server.begin(MECHANISMS[hash].name, first))));
+      client.processChallenge(Buffer.from(await challengeOf(server.begin(NAMES[hash], first))));
       const reply = await server.respond(client.createResponse(credentials).toString("base64"));
       assert.ok("success" in reply, JSON.stringify(reply));
       client.processSuccess(Buffer.from(reply.success.data, "base64"));
