@@ -10,6 +10,9 @@ const MAX_REFERENCE = 16;
 /** With its ampersand: the most that `referenceTail` leaves for later. */
 const MAX_TAIL = MAX_REFERENCE + 1;
 
+/** Up to here a loop over the bytes is quicker than asking the runtime about all of them several times. */
+const SHORT = 256;
+
 // XML 1.0 2.2. UTF-8 that was checked holds no lone surrogates.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const ILLEGAL = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
@@ -40,6 +43,11 @@ export class CharacterReader {
   }
 
   read(chunk: Buffer): string {
+    if (chunk.length <= SHORT && this.#unfinished === undefined && !this.#afterReturn && isPlain(chunk)) {
+      this.sawAscii = true;
+      this.sawControls = false;
+      return latin1(chunk);
+    }
     let bytes = chunk;
     if (this.#unfinished !== undefined) {
       bytes = Buffer.concat([this.#unfinished, chunk]);
@@ -67,6 +75,20 @@ export class CharacterReader {
     this.#afterReturn = text.endsWith("\r");
     return rest.includes("\r") ? rest.replace(/\r\n?/g, "\n") : rest;
   }
+}
+
+/** Whether nothing has to be done to the bytes but to take them as characters. */
+function isPlain(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte < 0x20 || byte > 0x7f) return false;
+  }
+  return true;
+}
+
+/** What `toString("latin1")` calls in the end. */
+function latin1(bytes: Buffer): string {
+  return (bytes as Buffer & { latin1Slice(): string }).latin1Slice();
 }
 
 /** How many of the bytes make whole characters; what is left is at most three bytes. */

@@ -59,10 +59,9 @@ export class DocumentReader {
   #ascii = true;
   #controls = false;
 
-  /** The tags of the open elements, and of those that are built the elements and what is in them so far. */
+  /** The tags of the open elements, and those among them that are being built. */
   readonly #open: string[] = [];
   readonly #elements: Element[] = [];
-  readonly #children: Node[][] = [];
   #rootIsEmpty = false;
 
   #unfinished: Unfinished = "nothing";
@@ -95,7 +94,6 @@ export class DocumentReader {
     this.#scope.clear();
     this.#open.length = 0;
     this.#elements.length = 0;
-    this.#children.length = 0;
     this.#rootIsEmpty = false;
     this.#unfinished = "nothing";
     this.#held = "";
@@ -204,11 +202,16 @@ export class DocumentReader {
   }
 
   #append(text: string): void {
-    const siblings = this.#children[this.#children.length - 1] as Node[];
+    const siblings = this.#siblings();
     const last = siblings.length - 1;
     const previous = siblings[last];
     if (typeof previous === "string") siblings[last] = previous + text;
     else siblings.push(text);
+  }
+
+  /** What the innermost open element holds so far. */
+  #siblings(): Node[] {
+    return (this.#elements[this.#elements.length - 1] as Element).children as Node[];
   }
 
   // Markup
@@ -221,6 +224,8 @@ export class DocumentReader {
       this.#size = 0;
       this.#counted = start;
     }
+    // In small chunks most tags go on in the next one, and are not worth a look.
+    if (this.#text.length - start < 64 && this.#text.indexOf(">", start) < 0) return this.#hold("start tag");
     const end = this.#tag.read(this.#text, start, this.limits, this.#controls);
     if (end < 0) return this.#hold("start tag");
     this.#checkTag(start, end);
@@ -335,12 +340,11 @@ export class DocumentReader {
     this.#phase = "content";
     const children: Node[] = empty ? (NO_CHILDREN as Node[]) : [];
     const element = new Element(name.local, xmlns, attrs, children);
-    if (this.#open.length > this.#base) (this.#children[this.#children.length - 1] as Node[]).push(element);
+    if (this.#elements.length > 0) this.#siblings().push(element);
     if (!empty) {
       this.#scope.enter(this.#tag.defaultNamespace);
       this.#open.push(name.text);
       this.#elements.push(element);
-      this.#children.push(children);
       return;
     }
     this.#scope.rollBack();
@@ -385,12 +389,16 @@ export class DocumentReader {
       return;
     }
     const element = this.#elements.pop() as Element;
-    this.#children.pop();
     if (this.#open.length === this.#base) this.#handOver(element);
   }
 
   #handOver(element: Element): void {
-    if (this.#size + this.#bytes(this.#counted, this.#at) > this.limits.maxStanzaBytes) throw tooLarge();
+    const most = this.#size + (this.#at - this.#counted) * 3;
+    if (
+      most > this.limits.maxStanzaBytes &&
+      this.#size + this.#bytes(this.#counted, this.#at) > this.limits.maxStanzaBytes
+    )
+      throw tooLarge();
     if (this.#base === 0) this.#phase = "epilog";
     this.#sink.element(element);
   }

@@ -10,7 +10,8 @@ export class Element {
   readonly xmlns: string;
   readonly attrs: Attrs;
   readonly children: readonly Node[];
-  #inner: string | undefined;
+  /** Shared by all copies over the same children. */
+  #inner: { xml: string | undefined } | undefined;
 
   constructor(name: string, xmlns: string, attrs: Attrs, children: readonly Node[]) {
     this.name = name;
@@ -42,15 +43,14 @@ export class Element {
 
   /** The same element under other attributes (`undefined` takes one away); children and their cached text are shared. */
   with(changes: Readonly<Record<string, string | undefined>>): Element {
-    const attrs = newAttrs();
-    for (const key in this.attrs) {
-      if (!Object.hasOwn(changes, key)) attrs[key] = this.attrs[key] as string;
-    }
+    let attrs = copyOf(this.attrs);
     for (const key in changes) {
       const value = changes[key];
       if (value !== undefined) attrs[key] = value;
+      else if (attrs[key] !== undefined) attrs = copyOf(attrs, key);
     }
     const copy = new Element(this.name, this.xmlns, attrs, this.children);
+    this.#inner ??= { xml: undefined };
     copy.#inner = this.#inner;
     return copy;
   }
@@ -60,22 +60,34 @@ export class Element {
     return new Element(this.name, this.xmlns, this.attrs, children);
   }
 
-  /** The children serialised, for a place where this element's namespace is the default; made once. */
+  /** The children serialised, for a place where this element's namespace is the default; made once for all copies. */
   innerXml(): string {
-    if (this.#inner === undefined) {
-      let inner = "";
-      for (const node of this.children) inner += typeof node === "string" ? escapeText(node) : node.toXml(this.xmlns);
-      this.#inner = inner;
-    }
-    return this.#inner;
+    this.#inner ??= { xml: undefined };
+    const inner = this.#inner;
+    if (inner.xml === undefined) inner.xml = this.#joined();
+    // Whoever looks into a string that was joined puts its pieces together for good, and not anew in each copy.
+    else inner.xml.charCodeAt(0);
+    return inner.xml;
   }
 
   /** Serialised for a place where `scope` is the default namespace; the element declares its own where it differs. */
   toXml(scope = ""): string {
+    return this.#around(this.innerXml(), scope);
+  }
+
+  #joined(): string {
+    let xml = "";
+    for (const node of this.children) {
+      if (typeof node === "string") xml += escapeText(node);
+      else xml += node.#around(node.#inner?.xml ?? node.#joined(), this.xmlns);
+    }
+    return xml;
+  }
+
+  #around(inner: string, scope: string): string {
     let open = `<${this.name}`;
     if (this.xmlns !== scope) open += ` xmlns='${escapeXml(this.xmlns)}'`;
     for (const key in this.attrs) open += ` ${key}='${escapeXml(this.attrs[key] as string)}'`;
-    const inner = this.innerXml();
     return inner === "" ? `${open}/>` : `${open}>${inner}</${this.name}>`;
   }
 }
@@ -98,6 +110,12 @@ const BareAttrs = Bare as unknown as new () => Record<string, string>;
 /** An empty set of attributes: nothing is inherited, so that any name, `__proto__` too, is just a key. */
 export function newAttrs(): Record<string, string> {
   return new BareAttrs();
+}
+
+function copyOf(attrs: Attrs, except?: string): Record<string, string> {
+  const copy = newAttrs();
+  for (const key in attrs) if (key !== except) copy[key] = attrs[key] as string;
+  return copy;
 }
 
 // Line ends and tabs as references, else the reader turns them into something else (XML 1.0 2.11, 3.3.3).

@@ -16,17 +16,38 @@ const START =
 const NC_NAME = `[${START}][-.0-9\\u{B7}\\u{300}-\\u{36F}\\u{203F}\\u{2040}${START}]*`;
 const Q_NAME = new RegExp(`^(?:(${NC_NAME}):)?(${NC_NAME})$`, "u");
 
-const names = new Interned<QName>(readQName, 2048, 128);
-const namespaces = new Interned<string>((uri) => uri, 1024, 256);
+const EQUALS = 0x3d;
+const LESS_THAN = 0x3c;
+const GREATER_THAN = 0x3e;
+const SLASH = 0x2f;
+const QUOTE = 0x22;
+const APOSTROPHE = 0x27;
 
-/** The name's halves; throws unless it is a QName. */
-export function qname(text: string): QName {
-  return names.get(text);
+const names = new Interned<QName>(readQName, 1024, 128);
+const namespaces = new Interned<string>((uri) => uri, 512, 256);
+
+/** The name that begins there, which must be a QName; undefined when the text may go on with it. */
+export function nameAt(text: string, from: number): QName | undefined {
+  let hash = 0;
+  for (let at = from; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code <= GREATER_THAN) {
+      if (code <= 0x20 || code === GREATER_THAN || code === EQUALS || code === SLASH) {
+        return names.at(text, from, at, hash);
+      }
+      if (code === LESS_THAN || code === QUOTE || code === APOSTROPHE) throw notWellFormed("a tag that is none");
+    }
+    hash = (Math.imul(hash, 31) + code) | 0;
+  }
+  return undefined;
 }
 
 /** One string for all mentions of a namespace. */
 export function namespace(uri: string): string {
-  return namespaces.get(uri);
+  const { length } = uri;
+  // Namespaces have their beginnings in common, and mostly differ in length or near the end.
+  const hash = Math.imul(length, 0x9e3b) ^ Math.imul(uri.charCodeAt(length - 1), 0x1f35) ^ uri.charCodeAt(length >> 1);
+  return namespaces.at(uri, 0, length, hash ^ (hash >>> 9));
 }
 
 function readQName(text: string): QName {

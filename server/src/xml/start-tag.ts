@@ -3,7 +3,7 @@ import type { Attrs } from "./element.ts";
 import { newAttrs } from "./element.ts";
 import { notWellFormed, XmlError } from "./errors.ts";
 import type { XmlLimits } from "./limits.ts";
-import { namespace, type QName, qname } from "./names.ts";
+import { nameAt, namespace, type QName } from "./names.ts";
 import { checkDefault, checkElementPrefix, type NamespaceScope } from "./namespaces.ts";
 
 const QUOTE = 0x22;
@@ -15,7 +15,7 @@ const GREATER_THAN = 0x3e;
 
 /** Reads start tags and empty-element tags (XML 1.0 3.1). What it read last is in its fields. */
 export class StartTagReader {
-  name: QName = qname("none");
+  name: QName = { text: "", prefix: "", local: "" };
   xmlns = "";
   attrs: Attrs = newAttrs();
   /** The default namespace inside of the element. */
@@ -35,15 +35,15 @@ export class StartTagReader {
    * Returns where the tag ends, or -1 when the text ends first; then nothing stays bound.
    */
   read(text: string, start: number, limits: XmlLimits, controls: boolean): number {
-    const nameEnd = nameEndsAt(text, start + 1);
-    if (nameEnd < 0) return -1;
-    this.name = qname(text.slice(start + 1, nameEnd));
+    const name = nameAt(text, start + 1);
+    if (name === undefined) return -1;
+    this.name = name;
     this.attrs = newAttrs();
     this.defaultNamespace = this.#scope.default;
     this.declaresDefault = false;
     this.#attributes = 0;
     this.#prefixed = undefined;
-    const end = this.#readAttributes(text, nameEnd, limits, controls);
+    const end = this.#readAttributes(text, start + 1 + name.text.length, limits, controls);
     if (end < 0) {
       this.#scope.rollBack();
       return -1;
@@ -81,19 +81,22 @@ export class StartTagReader {
   }
 
   #readAttribute(text: string, start: number, limits: XmlLimits, controls: boolean): number {
-    const nameEnd = nameEndsAt(text, start);
-    if (nameEnd < 0) return -1;
-    const equals = skipSpace(text, nameEnd);
+    const name = nameAt(text, start);
+    if (name === undefined) return -1;
+    // Space around the equals sign is rare.
+    let equals = start + name.text.length;
+    if (text.charCodeAt(equals) !== EQUALS) equals = skipSpace(text, equals);
     if (equals === text.length) return -1;
     if (text.charCodeAt(equals) !== EQUALS) throw notWellFormed("an attribute without a value");
-    const open = skipSpace(text, equals + 1);
+    let open = equals + 1;
+    if (text.charCodeAt(open) <= 0x20) open = skipSpace(text, open);
     if (open === text.length) return -1;
     const quote = text.charCodeAt(open);
     if (quote !== QUOTE && quote !== APOSTROPHE) throw notWellFormed("an attribute value without quotes");
     const close = text.indexOf(quote === QUOTE ? '"' : "'", open + 1);
     if (close < 0) return -1;
     if (++this.#attributes > limits.maxAttributes) throw new XmlError("policy-violation", "too many attributes");
-    this.#add(qname(text.slice(start, nameEnd)), readValue(text.slice(open + 1, close), controls), limits);
+    this.#add(name, readValue(text.slice(open + 1, close), controls), limits);
     return close + 1;
   }
 
@@ -139,17 +142,6 @@ export class StartTagReader {
 function readValue(raw: string, controls: boolean): string {
   if (raw.includes("<")) throw notWellFormed("a `<` in an attribute value");
   return resolveReferences(controls ? raw.replace(/[\t\n]/g, " ") : raw);
-}
-
-/** Where a name is over, or -1 when the text may go on with it. */
-function nameEndsAt(text: string, from: number): number {
-  for (let at = from; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code > GREATER_THAN) continue;
-    if (code <= 0x20 || code === GREATER_THAN || code === EQUALS || code === SLASH) return at;
-    if (code === LESS_THAN || code === QUOTE || code === APOSTROPHE) throw notWellFormed("a tag that is none");
-  }
-  return -1;
 }
 
 export function skipSpace(text: string, from: number): number {

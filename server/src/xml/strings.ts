@@ -10,40 +10,45 @@ export function ownedCopy(text: string): string {
 }
 
 /**
- * Values computed once per string, for the few names and namespaces that come again and again. Two generations
- * of at most `size` entries: what is not asked for between two turnovers is forgotten, so no peer can fill it for good.
+ * Values computed once for each of the few names and namespaces that come again and again, found without cutting them
+ * out of the text. Each hash has two places and the newer key takes the first of them, so no peer can fill it for good.
  */
 export class Interned<T> {
   readonly #make: (key: string) => T;
-  readonly #size: number;
+  readonly #mask: number;
   readonly #maxLength: number;
-  #young = new Map<string, T>();
-  #old = new Map<string, T>();
+  readonly #keys: (string | undefined)[];
+  readonly #values: (T | undefined)[];
 
-  /** `make` gets a copy that pins nothing; keys over `maxLength` are made anew each time. */
+  /** `make` gets a copy that pins nothing; `size`, in pairs, is a power of two; keys over `maxLength` are made anew each time. */
   constructor(make: (key: string) => T, size: number, maxLength: number) {
     this.#make = make;
-    this.#size = size;
+    this.#mask = size - 1;
     this.#maxLength = maxLength;
+    this.#keys = Array<string | undefined>(size * 2).fill(undefined);
+    this.#values = Array<T | undefined>(size * 2).fill(undefined);
   }
 
-  get(key: string): T {
-    return this.#young.get(key) ?? this.#remember(key);
+  /** The value of the key that stands in `text`; `hash` must follow from the key alone. */
+  at(text: string, from: number, to: number, hash: number): T {
+    const place = (hash & this.#mask) << 1;
+    if (isAt(this.#keys[place], text, from, to)) return this.#values[place] as T;
+    if (isAt(this.#keys[place + 1], text, from, to)) return this.#values[place + 1] as T;
+    return this.#remember(text.slice(from, to), place);
   }
 
-  get count(): number {
-    return this.#young.size + this.#old.size;
-  }
-
-  #remember(key: string): T {
-    if (key.length > this.#maxLength) return this.#make(ownedCopy(key));
+  #remember(key: string, place: number): T {
     const own = ownedCopy(key);
-    const value = this.#old.get(key) ?? this.#make(own);
-    if (this.#young.size >= this.#size) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
-    this.#young.set(own, value);
+    const value = this.#make(own);
+    if (key.length > this.#maxLength) return value;
+    this.#keys[place + 1] = this.#keys[place];
+    this.#values[place + 1] = this.#values[place];
+    this.#keys[place] = own;
+    this.#values[place] = value;
     return value;
   }
+}
+
+function isAt(key: string | undefined, text: string, from: number, to: number): boolean {
+  return key !== undefined && key.length === to - from && text.startsWith(key, from);
 }

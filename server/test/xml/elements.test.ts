@@ -122,17 +122,44 @@ test("a copy owns its characters, lone surrogates included", () => {
   for (const text of ["", "juliet@example.org", "h\u00e9 \u{1f600}", "\ud800"]) assert.equal(ownedCopy(text), text);
 });
 
-test("the table of known strings stays bounded and keeps what is in use", () => {
+test("of the known strings with one hash the two newest are kept, and none is taken for another", () => {
   let made = 0;
   const table = new Interned((key) => `${key}${made++}`, 8, 10);
-  const first = table.get("used");
-  for (let n = 0; n < 100; n++) {
-    table.get(`k${n}`);
-    if (n % 4 === 0) assert.equal(table.get("used"), first);
-    assert.ok(table.count <= 16);
+  const get = (key: string, hash: number) => table.at(`<${key} `, 1, 1 + key.length, hash);
+  assert.deepEqual([get("a", 3), get("b", 3), get("a", 3), get("b", 3), get("a", 11)], ["a0", "b1", "a0", "b1", "a0"]);
+  assert.deepEqual([get("c", 3), get("b", 3), get("a", 3)], ["c2", "b1", "a3"]);
+  assert.deepEqual([get("ab", 3), get("", 3)], ["ab4", "5"]);
+  assert.equal(get("c", 2), "c6");
+  const long = "a".repeat(11);
+  assert.notEqual(get(long, 1), get(long, 1));
+});
+
+test("a name is what stands in its tag, also among names made to share its place in the table", () => {
+  // Java's well-known pair: both have the hash that 31 gives.
+  const names = ["Aa", "BB", "AaAa", "BBBB", "AaBB", "BBAa"];
+  for (let round = 0; round < 3; round++) {
+    const read = elementsOf(...names.map((name) => `<${name} ${name}='1' xmlns='urn:${name}'/>`));
+    assert.deepEqual(
+      read.map(({ name, xmlns, attrs }) => [name, xmlns, ...Object.keys(attrs)]),
+      names.map((name) => [name, `urn:${name}`, name]),
+    );
   }
-  table.get("a".repeat(11));
-  assert.notEqual(table.get("a".repeat(11)), table.get("a".repeat(11)));
+});
+
+test("copies under other attributes share what was written of their children", () => {
+  const [message] = elementsOf("<message id='1'><body>a &amp; b</body><x xmlns='u' k='v'><y/></x></message>");
+  const copies = ["a", "b"].map((to) => message?.with({ to }).toXml("jabber:client"));
+  const inner = "<body>a &amp; b</body><x xmlns='u' k='v'><y/></x>";
+  assert.deepEqual(copies, [`<message id='1' to='a'>${inner}</message>`, `<message id='1' to='b'>${inner}</message>`]);
+  assert.equal(message?.withChildren(["c"]).toXml("jabber:client"), "<message id='1'>c</message>");
+  assert.equal(message?.toXml(), `<message xmlns='jabber:client' id='1'>${inner}</message>`);
+});
+
+test("an attribute is changed in its place, added at the end, or taken away", () => {
+  const stanza = element("a", "u", { b: "1", c: "2", constructor: "3" });
+  assert.equal(stanza.with({ b: "0", d: "4" }).toXml("u"), "<a b='0' c='2' constructor='3' d='4'/>");
+  assert.equal(stanza.with({ c: undefined, e: undefined }).toXml("u"), "<a b='1' constructor='3'/>");
+  assert.equal(stanza.toXml("u"), "<a b='1' c='2' constructor='3'/>");
 });
 
 test("an empty text node is left out", () => {
