@@ -4,7 +4,8 @@
  */
 
 import { StanzaCounters } from "../src/c2s/counters.ts";
-import { ClientSession } from "../src/c2s/session.ts";
+import { Resumptions } from "../src/c2s/resumptions.ts";
+import { ClientSession, type SessionLimits } from "../src/c2s/session.ts";
 import { LocalCluster } from "../src/cluster/local/local-cluster.ts";
 import { HookTable } from "../src/module/hook-table.ts";
 import { startModules } from "../src/module/loader.ts";
@@ -56,13 +57,30 @@ let sent = 0;
 function count(stanza: Element): void {
   sent += stanza.toXml(NS.client).length;
 }
+const LIMITS: SessionLimits = {
+  resumeForMs: 0,
+  resumeLocation: undefined,
+  unackedStanzas: 500,
+  unackedBytes: 2 ** 21,
+  unackedWaitMs: 5000,
+  ackEvery: 10,
+  ackAfterMs: 1000,
+  ackTimeoutMs: 60_000,
+  inactiveStanzas: 100,
+};
 async function session(local: string): Promise<ClientSession> {
   const jid = new Jid(local, "example.org", "desk");
-  const parts = { host, router, sessions, counters: new StanzaCounters(metrics), close() {} };
-  const made = new ClientSession(jid, local, "bench", {
-    ...parts,
-    send: count,
+  const made = new ClientSession(jid, local, {
+    nodeId: "bench",
+    host,
+    router,
+    sessions,
+    resumptions: new Resumptions(0),
+    counters: new StanzaCounters(metrics),
+    limits: LIMITS,
+    expired() {},
   });
+  made.attach({ send: count, close() {}, gone: Promise.resolve() });
   await sessions.open(made);
   await made.announce(element("presence", NS.client), 0);
   return made;

@@ -3,8 +3,10 @@
 import { hostMeta } from "./api/host-meta.ts";
 import { ClientStream } from "./c2s/client-stream.ts";
 import { bind, legacySession } from "./c2s/features/bind.ts";
+import { clientState } from "./c2s/features/client-state.ts";
 import { sasl } from "./c2s/features/sasl.ts";
-import { startTls } from "./c2s/features/starttls.ts";
+import { noStartTls, startTls } from "./c2s/features/starttls.ts";
+import { streamManagement } from "./c2s/features/stream-management.ts";
 import type { ClientServices, ListenerPolicy } from "./c2s/services.ts";
 import type { Config, ListenConfig } from "./config/schema.ts";
 import { type HttpHandler, listenHttp } from "./net/http.ts";
@@ -130,6 +132,7 @@ function policyOf(
   return {
     limits: {
       negotiationTimeoutMs: limits.negotiation_timeout,
+      closeTimeoutMs: limits.close_timeout,
       maxUnauthenticatedBytes: limits.unauthenticated_stanza_size,
       maxInbox: limits.inbox,
       xml: {
@@ -139,7 +142,7 @@ function policyOf(
         maxTagBytes: limits.start_tag_size,
       },
     },
-    features: [...(tls.startTls ? [startTls({ required: tls.required })] : []), login, bind, legacySession],
+    features: [tls.startTls ? startTls({ required: tls.required }) : noStartTls, login, streamManagement, bind, legacySession, clientState],
   };
 }
 

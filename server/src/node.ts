@@ -3,7 +3,9 @@ import type { Accounts } from "./auth/accounts.ts";
 import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers } from "./auth/stores.ts";
 import type { ClientStream } from "./c2s/client-stream.ts";
 import { StanzaCounters } from "./c2s/counters.ts";
+import { Resumptions } from "./c2s/resumptions.ts";
 import type { ClientServices } from "./c2s/services.ts";
+import type { SessionLimits } from "./c2s/session.ts";
 import { realClock } from "./cluster/clock.ts";
 import { type Cluster, ClusterError } from "./cluster/cluster.ts";
 import { openCluster } from "./cluster/open.ts";
@@ -23,7 +25,7 @@ import type { Logger } from "./observe/log.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
-import { Sessions } from "./router/sessions.ts";
+import { type LocalSession, Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
 import { StreamError } from "./xmpp/errors.ts";
 import { rememberJids } from "./xmpp/jid.ts";
@@ -114,19 +116,34 @@ export async function startNode(
     }
 
     const streams = new Set<ClientStream>();
+    const resumptions = new Resumptions(config.sessions.resumptions_remembered);
     const services: ClientServices = {
       nodeId: config.node.id,
       hosts,
       sessions,
-      router,
+      resumptions,
+      sessionParts: {
+        nodeId: config.node.id,
+        router,
+        sessions,
+        resumptions,
+        counters: new StanzaCounters(metrics),
+        limits: sessionLimits(config),
+        expired: (session) => void expire(session, log),
+      },
       streams,
       log,
-      counters: new StanzaCounters(metrics),
       streamErrors: metrics.counters("xmpp_stream_errors_total", "Streams ended with an error.", ["condition"]),
       logins: metrics.counters("xmpp_auth_total", "Logins tried.", ["mechanism", "result"]),
+      resumed: metrics.counters("xmpp_sm_resumptions_total", "Sessions that clients wanted to resume.", ["result"]),
       accountsOf: (host) => accounts.get(host.domain) as Accounts,
     };
     observeStreams(streams, sessions, health, metrics);
+    metrics.gauge(
+      "xmpp_sessions_detached",
+      "Sessions that wait for their client to come back.",
+      () => resumptions.waiting,
+    );
     undo.push(keepAlive(streams, config.limits.keepalive));
 
     const doors: Door[] = [];
@@ -151,6 +168,7 @@ export async function startNode(
         await delay(config.node.drain);
         await closeDoors(doors);
         await farewell(streams, config.node.stop_timeout);
+        await Promise.all(sessions.all().map((session) => expire(session, log)));
         await stopAll();
         log.info("node.stopped");
       },
@@ -332,6 +350,30 @@ function watchStores(config: Config, drivers: Drivers, health: Health, metrics: 
     () => new Map([...up].map(([name, well]) => [name, well ? 1 : 0])),
   );
   return async () => clearInterval(timer);
+}
+
+function sessionLimits({ sessions }: Config): SessionLimits {
+  return {
+    resumeForMs: sessions.resume_timeout,
+    resumeLocation: sessions.resume_location,
+    unackedStanzas: sessions.unacked_stanzas,
+    unackedBytes: sessions.unacked_size,
+    unackedWaitMs: sessions.unacked_wait,
+    ackEvery: sessions.ack_every,
+    ackAfterMs: sessions.ack_after,
+    ackTimeoutMs: sessions.ack_timeout,
+    inactiveStanzas: sessions.inactive_stanzas,
+  };
+}
+
+/** Ends a session that no stream carries. */
+async function expire(session: LocalSession, log: Logger): Promise<void> {
+  log.info("session.expired", { jid: session.jid.full, session: session.id });
+  try {
+    await session.end();
+  } catch (error) {
+    log.warn("session.not_released", { jid: session.jid.full, error });
+  }
 }
 
 /** One timer for all streams. Returns what ends it. */

@@ -8,11 +8,13 @@ import { type StreamOwner, XmppStream } from "../stream/stream.ts";
 import { randomId } from "../util/ids.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Element } from "../xml/element.ts";
-import { StanzaError, StreamError } from "../xmpp/errors.ts";
+import { type StanzaCondition, StanzaError, StreamError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 import type { SaslNegotiation } from "../xmpp/sasl/negotiation.ts";
+import type { Carrier } from "./outlet.ts";
 import type { ClientServices, ListenerPolicy } from "./services.ts";
 import { ClientSession } from "./session.ts";
+import { readCount, smFailed } from "./stream-management.ts";
 
 /** The stream as its features see it. */
 export interface ClientNegotiation extends NegotiatingStream {
@@ -24,10 +26,24 @@ export interface ClientNegotiation extends NegotiatingStream {
   mechanism: string;
   /** Whom SASL found the peer to be; set once. */
   account: Jid | undefined;
+  /** The session, once there is one. */
+  readonly session: ClientSession | undefined;
+  /** Makes a session. What it is sent waits until negotiation is done. Rejects with a StanzaError. */
   bind(jid: Jid): Promise<void>;
+  /** XEP-0198 5: takes up the session that the request names. Rejects with a StreamError for a wrong `h`. */
+  resume(request: Element): MaybePromise<Resumption>;
+  /** XEP-0198 3, after `bind`: `<enabled/>` or `<failed/>`, from which on stanzas are counted. */
+  enable(request: Element): Element;
 }
 
-export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegotiation {
+export interface Resumption {
+  /** `<resumed/>` or `<failed/>`, to be sent. */
+  readonly answer: Element;
+  /** If so the stream is bound with that; what the client has missed follows once negotiation is done. */
+  readonly isResumed: boolean;
+}
+
+export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegotiation, Carrier {
   readonly transport: Transport;
   sasl: SaslNegotiation | undefined = undefined;
   mechanism = "none";
@@ -57,6 +73,9 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   get facts(): ReadonlySet<Fact> {
     return this.#stream.facts;
   }
+  get domain(): string {
+    return this.#services.hosts.first.domain;
+  }
   get host(): Host {
     if (this.#host === undefined) throw new Error("the stream has no host before it is open");
     return this.#host;
@@ -77,45 +96,79 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   opened(header: StreamHeader): { domain: string; features: readonly StreamFeature<ClientNegotiation>[] } {
     const domain = header.to === undefined ? undefined : parseJid(header.to);
     const host = domain?.full === domain?.domain ? this.#services.hosts.get(domain?.domain ?? "") : undefined;
-    // RFC 6120 4.9.3.6; and a restarted stream stays with its host (4.3.3).
-    if (host === undefined || (this.#host !== undefined && this.#host !== host)) throw new StreamError("host-unknown");
+    // RFC 6120 4.9.3.6; and who has logged in stays with the host (4.3.3), while before TLS nothing was sure (5.4.3.3).
+    const isElsewhere = this.facts.has("authenticated") && this.#host !== host;
+    if (host === undefined || isElsewhere) throw new StreamError("host-unknown");
     this.#host = host;
+    if (!this.facts.has("authenticated")) this.sasl = undefined;
     const ofModules = [...host.type.hooks.streamFeatures].map(announcement);
     return { domain: host.domain, features: [...this.#policy.features, ...ofModules] };
   }
 
+  get session(): ClientSession | undefined {
+    return this.#session;
+  }
+
   async bind(jid: Jid): Promise<void> {
-    const { sessions, router, counters, nodeId } = this.#services;
-    const session = new ClientSession(jid, randomId(), nodeId, {
-      host: this.host,
-      router,
-      sessions,
-      counters,
-      send: (stanza) => this.#stream.send(stanza),
-      close: (error) => this.#stream.close(error),
-    });
+    const { sessions, sessionParts, log } = this.#services;
+    const session = new ClientSession(jid, randomId(), { ...sessionParts, host: this.host });
     try {
       await sessions.open(session);
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
-      this.#services.log.warn("session.not_claimed", { jid: jid.full, reason: error.message });
+      log.warn("session.not_claimed", { jid: jid.full, reason: error.message });
       throw new StanzaError("resource-constraint", "sessions cannot be opened now, try again later");
     }
     this.#session = session;
     if (this.#stream.over) {
       // The client left while its resource was being claimed.
-      await session.ended();
+      await session.end();
       return;
     }
-    this.#services.log.info("session.opened", this.#about({ jid: jid.full, session: session.id }));
+    log.info("session.opened", this.#about({ jid: jid.full, session: session.id }));
     void this.host.type.hooks.notices.sessionOpened.tell({ session });
+  }
+
+  async resume(request: Element): Promise<Resumption> {
+    const { resumptions, resumed, log } = this.#services;
+    const { previd } = request.attrs;
+    const h = readCount(request.attrs.h);
+    const fail = (condition: StanzaCondition, known?: number) => {
+      resumed("failed").inc();
+      return { answer: smFailed(condition, known), isResumed: false };
+    };
+    if (previd === undefined || h === undefined) return fail("bad-request");
+    const account = this.account as Jid;
+    const session = resumptions.find(previd, account);
+    const answer = await session?.resume(h);
+    if (session === undefined || answer === undefined) {
+      return fail("item-not-found", resumptions.lastCount(previd, account));
+    }
+    this.#session = session;
+    // The client left meanwhile: the session goes on waiting.
+    if (this.#stream.over) await session.left(this, true);
+    resumed("resumed").inc();
+    log.info("session.resumed", this.#about({ jid: session.jid.full, session: session.id }));
+    return { answer, isResumed: true };
+  }
+
+  enable(request: Element): Element {
+    return this.#session?.enable(request) ?? smFailed("unexpected-request");
+  }
+
+  established(): void {
+    this.#session?.attach(this);
+  }
+
+  ahead(element: Element): boolean {
+    return this.#session?.ahead(element) ?? false;
   }
 
   received(element: Element): MaybePromise<void> {
     return this.#session?.receive(element);
   }
 
-  ended(error: StreamError | undefined): void {
+  ended(error: StreamError | undefined, lost: boolean): void {
     this.#services.streams.delete(this);
     if (error !== undefined) this.#services.streamErrors(error.condition).inc();
     const session = this.#session;
@@ -124,15 +177,18 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
       this.#gone.resolve();
       return;
     }
-    this.#services.log.info("session.closed", this.#about({ jid: session.jid.full, condition: error?.condition }));
-    void this.#release(session);
+    void this.#leave(session, lost, error);
   }
 
-  async #release(session: ClientSession): Promise<void> {
+  async #leave(session: ClientSession, lost: boolean, error: StreamError | undefined): Promise<void> {
+    const { log } = this.#services;
     try {
-      await session.ended();
+      const left = session.left(this, lost);
+      const event = session.isWaiting ? "session.detached" : "session.closed";
+      log.info(event, this.#about({ jid: session.jid.full, condition: error?.condition }));
+      await left;
     } catch (error) {
-      this.#services.log.warn("session.not_released", { jid: session.jid.full, error });
+      log.warn("session.not_released", { jid: session.jid.full, error });
     }
     this.#gone.resolve();
   }

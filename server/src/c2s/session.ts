@@ -1,48 +1,69 @@
-/** A client's bound resource: what it sends goes to the router, what the router has for it goes onto its stream. */
+/** A bound resource: what its client sends is checked and stamped here, and what it gets leaves from here. */
 import type { SessionEntry } from "../cluster/cluster.ts";
 import type { Envelope } from "../module/api.ts";
 import { swallow, type Verdict } from "../module/hooks.ts";
 import type { Host } from "../router/hosts.ts";
 import type { Router } from "../router/router.ts";
 import type { LocalSession, Sessions } from "../router/sessions.ts";
+import { randomId } from "../util/ids.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
-import type { Element } from "../xml/element.ts";
+import { type Element, element } from "../xml/element.ts";
 import { StanzaError, type StreamCondition, StreamError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
 import { checkStanza } from "../xmpp/stanza.ts";
 import type { StanzaCounters } from "./counters.ts";
+import { type Carrier, Outlet, type OutletLimits } from "./outlet.ts";
+import type { Resumptions } from "./resumptions.ts";
+import { isTrue, readCount, StreamManagement, smFailed } from "./stream-management.ts";
+
+export interface SessionLimits extends OutletLimits {
+  /** How long a session waits for its client to come back, milliseconds; 0 for not at all. */
+  readonly resumeForMs: number;
+  /** "host:port" where a client reaches this node again, if there is such a place. */
+  readonly resumeLocation: string | undefined;
+}
 
 export interface SessionParts {
+  readonly nodeId: string;
   readonly host: Host;
   readonly router: Router;
   readonly sessions: Sessions;
+  readonly resumptions: Resumptions;
   readonly counters: StanzaCounters;
-  /** Writes to the stream. */
-  send(stanza: Element): void;
-  close(error?: StreamError): void;
+  readonly limits: SessionLimits;
+  /** Told when the session has ended while no stream carried it; not awaited. */
+  expired(session: ClientSession): void;
 }
 
 export class ClientSession implements LocalSession {
   readonly jid: Jid;
   readonly id: string;
   readonly marks: Set<string> = new Set();
-  readonly #node: string;
   readonly #parts: SessionParts;
-  #presence: Element | undefined;
-  #priority: number | undefined;
+  readonly #outlet: Outlet;
+  #presence: Element | undefined = undefined;
+  #priority: number | undefined = undefined;
   /** Whether the other nodes know what this session is like now. */
   #described = true;
   /** Settles once everyone who must know has heard that it has ended. */
-  #farewell: Promise<void> | undefined;
+  #farewell: Promise<void> | undefined = undefined;
+  /** Settles once it has ended and all that it could not pass on has gone elsewhere. */
+  #over: Promise<void> | undefined = undefined;
+  /** Settles once another session has this one's address, if one takes it. */
+  #successor: Promise<void> | undefined = undefined;
+  /** The stanza that waits for room, or for a filter; those behind it wait for it. */
+  #turn: Promise<void> | undefined = undefined;
+  #waiting = 0;
+  /** Its client has come back on another stream, which does not carry it yet. */
+  #isResuming = false;
+  #expiry: NodeJS.Timeout | undefined = undefined;
 
-  constructor(jid: Jid, id: string, node: string, parts: SessionParts) {
+  constructor(jid: Jid, id: string, parts: SessionParts) {
     this.jid = jid;
     this.id = id;
-    this.#node = node;
     this.#parts = parts;
-    this.#presence = undefined;
-    this.#priority = undefined;
+    this.#outlet = new Outlet(parts.limits, parts.counters);
   }
 
   get priority(): number | undefined {
@@ -55,7 +76,17 @@ export class ClientSession implements LocalSession {
     return this.#priority !== undefined;
   }
   get entry(): SessionEntry {
-    return { jid: this.jid, id: this.id, node: this.#node, priority: this.#priority, marks: [...this.marks].sort() };
+    const { nodeId } = this.#parts;
+    return { jid: this.jid, id: this.id, node: nodeId, priority: this.#priority, marks: [...this.marks].sort() };
+  }
+
+  /** Whether it waits for its client to come back, and has not ended. */
+  get isWaiting(): boolean {
+    return this.isDetached && this.#over === undefined;
+  }
+  /** Whether no stream carries it now. */
+  get isDetached(): boolean {
+    return this.#outlet.carrier === undefined;
   }
 
   announce(presence: Element | undefined, priority: number | undefined): MaybePromise<void> {
@@ -73,49 +104,170 @@ export class ClientSession implements LocalSession {
     return this.#describe();
   }
 
-  /** One stanza from the client. Refusals are answered here; only a StreamError leaves. */
-  receive(stanza: Element): MaybePromise<void> {
-    const { router, host, counters } = this.#parts;
-    if (stanza.xmlns !== NS.client || !counters.received(stanza.name)) throw new StreamError("unsupported-stanza-type");
-    const envelope = this.#seal(stanza);
-    try {
-      if (envelope.to === undefined) throw new StanzaError("jid-malformed");
-      checkStanza(stanza);
-    } catch (error) {
-      return router.refuse({ ...envelope, to: this.jid.toBare() }, error);
-    }
-    const whole = envelope as Envelope;
-    return then(host.type.hooks.filters.userSend.fire(whole), (verdict) => this.#sent(whole, verdict));
+  /** What need not wait for the stanzas before it: an acknowledgement, which is what others may be waiting for. */
+  ahead(element: Element): boolean {
+    if (element.xmlns !== NS.streamManagement || element.name !== "a") return false;
+    const h = readCount(element.attrs.h);
+    if (h === undefined) throw new StreamError("policy-violation", "an acknowledgement has a number");
+    this.#outlet.acknowledge(h);
+    return true;
   }
 
-  deliver(envelope: Envelope): MaybePromise<void> {
-    const { filters } = this.#parts.host.type.hooks;
-    return then(filters.userReceive.fire({ envelope, session: this }), (verdict) => {
-      if (verdict === undefined) this.send(envelope.stanza);
-      else if (verdict !== swallow) return this.#parts.router.refuse(envelope, verdict);
+  /** One element from the client. Refusals of stanzas are answered here; only a StreamError leaves. */
+  receive(element: Element): MaybePromise<void> {
+    if (element.xmlns !== NS.client) return this.#receiveNonza(element);
+    const pending = this.#receiveStanza(element);
+    const { management } = this.#outlet;
+    if (management === undefined) return pending;
+    return then(pending, () => management.handled());
+  }
+
+  /** XEP-0198 3; returns `<enabled/>` or `<failed/>`. */
+  enable(request: Element): Element {
+    const { limits, resumptions, nodeId } = this.#parts;
+    if (this.#outlet.management !== undefined) return smFailed("unexpected-request");
+    const wanted = request.attrs.max;
+    const maxMs = wanted !== undefined && /^\d{1,9}$/.test(wanted) ? Number(wanted) * 1000 : limits.resumeForMs;
+    const resumeForMs = Math.min(maxMs, limits.resumeForMs);
+    if (!isTrue(request.attrs.resume) || resumeForMs === 0) {
+      this.#outlet.manage(new StreamManagement("", 0));
+      return element("enabled", NS.streamManagement);
+    }
+    const management = new StreamManagement(`${nodeId}:${randomId()}`, resumeForMs);
+    this.#outlet.manage(management);
+    resumptions.add(management.id, this);
+    const attrs: Record<string, string> = {
+      id: management.id,
+      resume: "true",
+      max: `${Math.floor(resumeForMs / 1000)}`,
+    };
+    if (limits.resumeLocation !== undefined) attrs.location = limits.resumeLocation;
+    return element("enabled", NS.streamManagement, attrs);
+  }
+
+  /**
+   * The client has come back on another stream and has `h` stanzas. A stream that still carries the session is closed;
+   * all that came by it is handled when this settles, with `<resumed/>`, or undefined when the session has ended.
+   * Rejects with a StreamError for a wrong `h`.
+   */
+  async resume(h: number): Promise<Element | undefined> {
+    const { management, carrier } = this.#outlet;
+    if (management === undefined || this.#over !== undefined || this.#isResuming) return undefined;
+    this.#isResuming = true;
+    clearTimeout(this.#expiry);
+    if (carrier !== undefined) {
+      // XEP-0198 5.
+      carrier.close(new StreamError("conflict", "resumed on another stream"));
+      await carrier.gone;
+    }
+    if (this.#farewell !== undefined) return undefined;
+    try {
+      this.#outlet.acknowledge(h);
+    } catch (error) {
+      this.#wait(management.resumeForMs);
+      throw error;
+    }
+    return element("resumed", NS.streamManagement, { previd: management.id, h: `${management.h}` });
+  }
+
+  /** A stream carries it from here on. */
+  attach(carrier: Carrier): void {
+    const isBack = this.#isResuming;
+    this.#isResuming = false;
+    this.#outlet.attach(carrier);
+    if (isBack) void this.#parts.host.type.hooks.notices.sessionResumed.tell({ session: this });
+  }
+
+  /** The stream that was to carry it, or did, is over; `lost` when its client may come back. Settles when it has ended, or waits. */
+  async left(carrier: Carrier, lost: boolean): Promise<void> {
+    const present = this.#outlet.carrier;
+    if (present !== undefined && present !== carrier) return;
+    this.#outlet.detach();
+    if (present === carrier && this.#isResuming) return;
+    const { management } = this.#outlet;
+    if (!lost || management?.resumable !== true || this.#farewell !== undefined) return this.end();
+    this.#wait(management.resumeForMs);
+    void this.#parts.host.type.hooks.notices.sessionDetached.tell({ session: this });
+  }
+
+  /** Never rejects. `alone` says that nobody else gets the stanza. */
+  deliver(envelope: Envelope, alone: boolean): MaybePromise<void> {
+    const turn = this.#turn;
+    const pending = turn === undefined ? this.#pass(envelope, alone) : turn.then(() => this.#pass(envelope, alone));
+    if (!(pending instanceof Promise)) return;
+    this.#waiting++;
+    // A node at the other end of the bus cannot be held up: what waits has a bound.
+    if (this.#waiting > 2 * this.#parts.limits.unackedStanzas) this.#cut();
+    const done = pending.finally(() => {
+      this.#waiting--;
+      if (this.#turn === done) this.#turn = undefined;
     });
+    this.#turn = done;
+    return done;
   }
 
   send(stanza: Element): void {
-    this.#parts.counters.sent(stanza.name);
-    this.#parts.send(stanza);
+    this.#outlet.send(stanza);
+  }
+
+  clientActive(): void {
+    this.#outlet.activate();
+  }
+
+  clientInactive(): void {
+    this.#outlet.deactivate();
   }
 
   close(condition?: StreamCondition, text = ""): void {
-    this.#parts.close(condition === undefined ? undefined : new StreamError(condition, text));
+    const { carrier } = this.#outlet;
+    if (carrier === undefined) this.#expire();
+    else carrier.close(condition === undefined ? undefined : new StreamError(condition, text));
   }
 
-  replaced(): Promise<void> {
+  replaced(successor: Promise<void>): Promise<void> {
+    this.#successor = successor;
     const farewell = this.#retire();
     this.close("conflict", "Replaced by a new session");
     return farewell;
   }
 
-  /** The stream is over. Settles when others have heard that it is unavailable, and the cluster that it is gone. */
-  async ended(): Promise<void> {
+  end(): Promise<void> {
+    this.#over ??= this.#finish();
+    return this.#over;
+  }
+
+  /** Others hear that it is unavailable, the cluster that it is gone, and what it could not pass on goes elsewhere. */
+  async #finish(): Promise<void> {
+    clearTimeout(this.#expiry);
     const farewell = this.#retire();
-    await this.#parts.sessions.close(this);
-    await farewell;
+    const { sessions, resumptions, router } = this.#parts;
+    const { management } = this.#outlet;
+    if (management?.resumable) resumptions.remove(management.id, this, management.h);
+    this.#outlet.detach();
+    try {
+      await sessions.close(this);
+    } finally {
+      await farewell;
+      await this.#successor;
+      for (const { envelope, at } of management?.drain() ?? []) {
+        if (envelope !== undefined) await router.reroute(envelope, at);
+      }
+    }
+  }
+
+  #wait(ms: number): void {
+    this.#isResuming = false;
+    this.#expiry = setTimeout(() => this.#expire(), ms).unref();
+  }
+
+  #expire(): void {
+    this.#parts.expired(this);
+  }
+
+  #cut(): void {
+    const { carrier } = this.#outlet;
+    if (carrier === undefined) this.#expire();
+    else carrier.close(new StreamError("connection-timeout", "too many stanzas wait for this client"));
   }
 
   #retire(): Promise<void> {
@@ -133,6 +285,75 @@ export class ClientSession implements LocalSession {
     return then(this.#parts.sessions.describe(this), () => {
       this.#described = true;
     });
+  }
+
+  #receiveStanza(stanza: Element): MaybePromise<void> {
+    const { router, host, counters } = this.#parts;
+    if (!counters.received(stanza.name)) throw new StreamError("unsupported-stanza-type");
+    const envelope = this.#seal(stanza);
+    try {
+      if (envelope.to === undefined) throw new StanzaError("jid-malformed");
+      checkStanza(stanza);
+    } catch (error) {
+      return router.refuse({ ...envelope, to: this.jid.toBare() }, error);
+    }
+    const whole = envelope as Envelope;
+    return then(host.type.hooks.filters.userSend.fire(whole), (verdict) => this.#sent(whole, verdict));
+  }
+
+  /** Elements of the stream that are no stanzas, and are not counted as such. */
+  #receiveNonza(request: Element): void {
+    const { carrier, management } = this.#outlet;
+    switch (`${request.xmlns} ${request.name}`) {
+      case `${NS.clientState} active`:
+        this.clientActive();
+        return;
+      case `${NS.clientState} inactive`:
+        this.clientInactive();
+        return;
+      case `${NS.streamManagement} r`:
+        if (management === undefined) throw new StreamError("policy-violation", "stream management is not enabled");
+        carrier?.send(element("a", NS.streamManagement, { h: `${management.h}` }));
+        return;
+      case `${NS.streamManagement} enable`: {
+        const isFirst = management === undefined;
+        carrier?.send(this.enable(request));
+        // XEP-0198 3: at most one attempt.
+        if (!isFirst) throw new StreamError("policy-violation", "stream management is enabled already");
+        return;
+      }
+      case `${NS.streamManagement} resume`:
+        carrier?.send(smFailed("unexpected-request"));
+        return;
+      default:
+        throw new StreamError("unsupported-stanza-type");
+    }
+  }
+
+  #pass(envelope: Envelope, alone: boolean): MaybePromise<void> {
+    const { filters } = this.#parts.host.type.hooks;
+    return then(filters.userReceive.fire({ envelope, session: this }), (verdict) => {
+      if (verdict === undefined) return this.#hand(envelope, alone);
+      if (verdict !== swallow) return this.#parts.router.refuse(envelope, verdict);
+    });
+  }
+
+  #hand(envelope: Envelope, alone: boolean): MaybePromise<void> {
+    const room = this.#outlet.room();
+    if (room !== undefined) return room.then(() => this.#give(envelope, alone));
+    return this.#give(envelope, alone);
+  }
+
+  #give(envelope: Envelope, alone: boolean): MaybePromise<void> {
+    if (this.#outlet.isOverfull) this.#expire();
+    if (this.#over === undefined) {
+      const isKept = alone && envelope.stanza.name !== "presence";
+      this.#outlet.send(envelope.stanza, isKept ? envelope : undefined);
+      return;
+    }
+    if (!alone) return;
+    // What came before has gone elsewhere by then, so that order is kept.
+    return this.#over.then(() => this.#parts.router.reroute(envelope, Date.now()));
   }
 
   /** RFC 6120 8.1.2.1: the sender is the session, whatever it wrote, and what it wrote must not contradict that. */

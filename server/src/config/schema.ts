@@ -294,6 +294,31 @@ const sessions = z.strictObject({
   replace_timeout: duration("2s", { min: "100ms", max: "1m" }).describe(
     "How long a new session waits for the one it replaces to be gone from another node.",
   ),
+  resume_timeout: duration("5m", { max: "24h" }).describe(
+    "How long a session whose connection broke waits for its client to come back (XEP-0198); 0 ends it at once.",
+  ),
+  resume_location: z
+    .string()
+    .regex(/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, { error: 'must be "host:port" or "[address]:port"' })
+    .optional()
+    .meta({ allowed: '"host:port"' })
+    .describe("Where clients come back to, if they can reach this very node there; told to them with their session."),
+  resumptions_remembered: count(10_000, 0, 10_000_000).describe(
+    "Ended sessions of which the node can still say how much of what their client sent was handled.",
+  ),
+  unacked_stanzas: count(500, 10, 100_000).describe(
+    "Stanzas that a client may leave unacknowledged before those who write to it are held up; with twice as many it is cut off.",
+  ),
+  unacked_size: size("2MiB", { min: "64KiB", max: "1GiB" }).describe("The same in bytes."),
+  unacked_wait: duration("5s", { min: "1ms", max: "1m" }).describe("How long a sender is held up so at most."),
+  ack_every: count(10, 1, 10_000).describe("After so many stanzas a client is asked what it has."),
+  ack_after: duration("1s", { min: "10ms", max: "1m" }).describe("After so long it is asked in any case."),
+  ack_timeout: duration("1m", { min: "1s", max: "1h" }).describe(
+    "A client that has not answered by then counts as gone; its session waits to be resumed.",
+  ),
+  inactive_stanzas: count(100, 0, 10_000).describe(
+    "Unimportant stanzas that are held for a client that is not looking (XEP-0352); 0 holds none.",
+  ),
 });
 
 const listener = {

@@ -64,6 +64,10 @@ export interface Notices {
   sessionOpened: { readonly session: Session };
   /** The session is gone from this node; `lastPresence` is set when it was still available. */
   sessionClosed: { readonly session: Session; readonly lastPresence: Element | undefined };
+  /** Its connection broke, and it waits for its client to come back (XEP-0198). */
+  sessionDetached: { readonly session: Session };
+  /** Its client is back. */
+  sessionResumed: { readonly session: Session };
   /** A dead node left this session behind; one living node hears of it, once. */
   sessionLost: { readonly jid: Jid; readonly available: boolean };
   accountRemoved: { readonly account: Jid };
@@ -119,6 +123,11 @@ export interface Router {
    * is with the session's node, the archive, or nobody; never rejects.
    */
   route(envelope: Envelope): MaybePromise<void>;
+  /**
+   * Sends a stanza that a session took but could not pass on where it would have gone without that session; `at` is when
+   * it was taken, milliseconds since 1970 (XEP-0198 4). Never rejects.
+   */
+  reroute(envelope: Envelope, at: number): MaybePromise<void>;
 }
 
 /** Who has an account on this host type's domains. */

@@ -25,6 +25,8 @@ export class HookTable {
     this.notices = {
       sessionOpened: new NoticeBoard(failed("sessionOpened")),
       sessionClosed: new NoticeBoard(failed("sessionClosed")),
+      sessionDetached: new NoticeBoard(failed("sessionDetached")),
+      sessionResumed: new NoticeBoard(failed("sessionResumed")),
       sessionLost: new NoticeBoard(failed("sessionLost")),
       accountRemoved: new NoticeBoard(failed("accountRemoved")),
     };

@@ -30,6 +30,11 @@ export class Hosts {
     return this.#byDomain.get(domain);
   }
 
+  /** Whom the node speaks for where no domain was named; there is always one. */
+  get first(): Host {
+    return this.#byDomain.values().next().value as Host;
+  }
+
   all(): Host[] {
     return [...this.#byDomain.values()];
   }

@@ -9,7 +9,7 @@ import { StorageError } from "../storage/specs.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import type { Element } from "../xml/element.ts";
 import { StanzaError } from "../xmpp/errors.ts";
-import { errorReply, iqResult, isRequest, mayBounce, messageType } from "../xmpp/stanza.ts";
+import { delayed, errorReply, iqResult, isRequest, mayBounce, messageType } from "../xmpp/stanza.ts";
 import { BARE_AVAILABLE, BARE_UNAVAILABLE, type MessageFate, NO_SUCH_RESOURCE } from "./delivery-rules.ts";
 import type { Host, Hosts } from "./hosts.ts";
 import type { LocalSession, Sessions } from "./sessions.ts";
@@ -40,6 +40,26 @@ export class Router implements RouterApi {
       return then(host.type.hooks.filters.localDelivery.fire(envelope), (verdict) =>
         carryOn(verdict, () => this.#deliver(host, envelope)),
       );
+    });
+  }
+
+  reroute(envelope: Envelope, at: number): MaybePromise<void> {
+    return this.#settle(envelope, () => {
+      const { stanza, to } = envelope;
+      const host = this.#hosts.get(to.domain);
+      if (stanza.name === "presence" || host === undefined) return;
+      if (stanza.name === "iq") {
+        if (isRequest(stanza)) throw new StanzaError("recipient-unavailable");
+        return;
+      }
+      const type = messageType(stanza);
+      if (type === "groupchat") throw new StanzaError("recipient-unavailable");
+      if (type === "error" || type === "headline") return;
+      const late = { ...envelope, stanza: delayed(stanza, host.domain, new Date(at)) };
+      return then(this.#sessions.locate(to), (entries) => {
+        const same = entries.find(({ jid }) => jid.resource === to.resource);
+        return same === undefined ? this.#deliverMessage(host, late, entries) : this.#deliverToEach(late, [same]);
+      });
     });
   }
 
@@ -101,7 +121,7 @@ export class Router implements RouterApi {
   #deliverToResource(envelope: Envelope): MaybePromise<void> {
     const { to } = envelope;
     const session = this.#sessions.at(to);
-    if (session !== undefined) return session.deliver(envelope);
+    if (session !== undefined) return session.deliver(envelope, true);
     return then(this.#sessions.locate(to), (entries) => {
       const entry = entries.find(({ jid }) => jid.resource === to.resource);
       const elsewhere = entry !== undefined && this.#elsewhere(entry);
@@ -113,6 +133,8 @@ export class Router implements RouterApi {
   #missing(envelope: Envelope, entries: readonly SessionEntry[]): MaybePromise<void> {
     const { stanza, to } = envelope;
     if (stanza.name === "presence") return;
+    const opening = this.#sessions.opening(to);
+    if (opening !== undefined) return opening.then(() => this.#deliverToResource(envelope));
     if (stanza.name === "iq") {
       if (isRequest(stanza)) throw new StanzaError("service-unavailable");
       return;
@@ -153,7 +175,7 @@ export class Router implements RouterApi {
   #deliverToEach(envelope: Envelope, entries: readonly SessionEntry[]): MaybePromise<void> {
     const waiting = entries.map((entry) => {
       if (this.#elsewhere(entry)) return this.#sessions.forward(entry, envelope, entries.length === 1);
-      return this.#local(entry)?.deliver(envelope);
+      return this.#local(entry)?.deliver(envelope, entries.length === 1);
     });
     if (!waiting.some((one) => one instanceof Promise)) return;
     return Promise.allSettled(waiting).then((outcomes) => {

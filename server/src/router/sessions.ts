@@ -12,10 +12,22 @@ import { type Jid, parseJid } from "../xmpp/jid.ts";
 export interface LocalSession extends Session {
   /** How the other nodes know it. */
   readonly entry: SessionEntry;
-  /** Past the `userReceive` filters and onto the stream; never rejects. */
-  deliver(envelope: Envelope): MaybePromise<void>;
-  /** Another session has the same full JID now (RFC 6120 7.7.2.2): closes with conflict; settles when all good-byes are out. */
-  replaced(): Promise<void>;
+  /** Past the `userReceive` filters and onto the stream; never rejects. `alone` when no other session gets the stanza. */
+  deliver(envelope: Envelope, alone: boolean): MaybePromise<void>;
+  /**
+   * Another session has the same full JID now (RFC 6120 7.7.2.2): closes with conflict; settles when all good-byes are
+   * out. What it could not pass on goes to the other, once `successor` settles.
+   */
+  replaced(successor: Promise<void>): Promise<void>;
+  /** Ends it, wherever its client is; settles when all is done. */
+  end(): Promise<void>;
+}
+
+/** A session that has claimed its address and is not in the table yet. */
+interface Opening {
+  readonly session: LocalSession;
+  /** Settles when it is in the table, or never will be. */
+  readonly ready: Promise<void>;
 }
 
 const STANZA = "stanza";
@@ -34,7 +46,7 @@ export class Sessions implements SessionTable {
   readonly #options: SessionsOptions;
   readonly #byAccount = new Map<string, Map<string, LocalSession>>();
   /** Sessions that have claimed their address but are not in the table yet, by id. */
-  readonly #opening = new Map<string, LocalSession>();
+  readonly #opening = new Map<string, Opening>();
   /** What to do when another node says that a session there has gone, by its id. */
   readonly #leaving = new Map<string, () => void>();
   #count = 0;
@@ -97,15 +109,23 @@ export class Sessions implements SessionTable {
     if (others.length >= this.#options.maxPerAccount) {
       throw new StanzaError("resource-constraint", `no more than ${this.#options.maxPerAccount} sessions`);
     }
-    this.#opening.set(session.id, session);
+    const { promise: ready, resolve } = Promise.withResolvers<void>();
+    this.#opening.set(session.id, { session, ready });
     try {
       const older = await this.#cluster.registry.claim(session.entry);
-      if (older !== undefined) await this.#evict(older);
+      if (older !== undefined) await this.#evict(older, ready);
       // Unless a still newer one has come by meanwhile, and has closed it.
       if (this.#opening.has(session.id)) this.#add(session);
     } finally {
       this.#opening.delete(session.id);
+      resolve();
     }
+  }
+
+  /** A promise that the session which is about to have this address has it; undefined when there is none. */
+  opening(jid: Jid): Promise<void> | undefined {
+    for (const { session, ready } of this.#opening.values()) if (session.jid.full === jid.full) return ready;
+    return undefined;
   }
 
   /** Takes a session out, if it is still the one in the table. */
@@ -121,7 +141,7 @@ export class Sessions implements SessionTable {
 
   /** The cluster found that another node's session has this one's address: it ends with a conflict. */
   displaced(entry: SessionEntry): void {
-    void this.#drop(entry);
+    void this.#drop(entry, Promise.resolve());
   }
 
   /** Hands a stanza to the node that holds the session; `alone` when no other session gets it too. */
@@ -142,7 +162,7 @@ export class Sessions implements SessionTable {
     }
     const present = sessions.get(session.jid.resource);
     if (present === undefined) this.#count++;
-    else void present.replaced();
+    else void present.replaced(Promise.resolve());
     sessions.set(session.jid.resource, session);
   }
 
@@ -154,9 +174,9 @@ export class Sessions implements SessionTable {
     this.#count--;
   }
 
-  async #evict(older: SessionEntry): Promise<void> {
+  async #evict(older: SessionEntry, successor: Promise<void>): Promise<void> {
     if (older.node === this.nodeId) {
-      await Promise.race([this.#drop(older), timeout(this.#options.replaceTimeoutMs)]);
+      await Promise.race([this.#drop(older, successor), timeout(this.#options.replaceTimeoutMs)]);
       return;
     }
     const gone = new Promise<void>((resolve) => {
@@ -178,24 +198,27 @@ export class Sessions implements SessionTable {
     }
   }
 
-  async #drop({ jid, id }: { readonly jid: Jid; readonly id: string }): Promise<void> {
+  async #drop({ jid, id }: { readonly jid: Jid; readonly id: string }, successor: Promise<void>): Promise<void> {
     const present = this.at(jid);
-    const session = present?.id === id ? present : this.#opening.get(id);
+    const session = present?.id === id ? present : this.#opening.get(id)?.session;
     if (session === undefined) return;
     this.#opening.delete(id);
     this.#remove(session);
-    await session.replaced();
+    await session.replaced(successor);
   }
 
   async #replacedByNode(message: string, node: string): Promise<void> {
     const [full, id] = JSON.parse(message) as [string, string];
     const jid = parseJid(full);
+    const { promise: told, resolve } = Promise.withResolvers<void>();
     try {
-      if (jid !== undefined) await this.#drop({ jid, id });
+      if (jid !== undefined) await this.#drop({ jid, id }, told);
       await this.#cluster.bus.send(node, RELEASED, id);
     } catch (error) {
       // The new session's node does not wait for ever.
       this.#log.debug("session.eviction_not_told", { jid: full, node, error });
+    } finally {
+      resolve();
     }
   }
 
@@ -205,14 +228,13 @@ export class Sessions implements SessionTable {
     const fromJid = parseJid(from);
     if (toJid === undefined || fromJid === undefined) return;
     const stanza = parseElement(Buffer.from(xml), CHECKED_BEFORE);
-    const origin = { kind: "node", node } as const;
+    // What it says itself decides where else it may go.
+    const addressee = parseJid(stanza.attrs.to ?? "") ?? toJid;
+    const envelope: Envelope = { from: fromJid, to: addressee, origin: { kind: "node", node }, stanza };
     const session = this.at(toJid);
-    if (session !== undefined) {
-      void session.deliver({ from: fromJid, to: toJid, origin, stanza });
-    } else if (alone) {
-      // What it says itself decides where else it may go; where others got it too, nothing is lost.
-      this.#missed({ from: fromJid, to: parseJid(stanza.attrs.to ?? "") ?? toJid, origin, stanza });
-    }
+    // Where others got it too, nothing is lost.
+    if (session === undefined && alone) this.#missed(envelope);
+    else void session?.deliver(envelope, alone);
   }
 }
 

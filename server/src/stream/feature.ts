@@ -14,6 +14,8 @@ export interface NegotiatingStream {
 export interface Outcome {
   readonly gained: readonly Fact[];
   readonly restart: boolean;
+  /** Whether the features are told again on the stream as it is (XEP-0388 2.6); not told with a restart. */
+  readonly features?: boolean;
 }
 
 /**
@@ -31,6 +33,8 @@ export interface StreamFeature<S extends NegotiatingStream> {
   advertise(stream: S): Element;
   /** Undefined asks for another round (a SASL challenge, say). A StreamError thrown here closes the stream. */
   negotiate(element: Element, stream: S): MaybePromise<Outcome | undefined>;
+  /** Said before the stream is closed when the peer asks for this although it was not offered; without, a stream error. */
+  readonly refusal?: Element;
 }
 
 export function offered<S extends NegotiatingStream>(

@@ -39,6 +39,8 @@ export interface Framing {
   element(element: Element): string;
 }
 
+const LESS_THAN = 0x3c;
+
 export class TcpFraming implements Framing {
   readonly footer = "</stream:stream>";
   readonly #sink: FramingSink;
@@ -89,8 +91,11 @@ export class TcpFraming implements Framing {
     return new StreamParser(
       {
         open: (root, declared) => {
-          // RFC 6120 4.8.1, 4.8.3: the root is in the stream namespace, its content in that of a client.
-          if (root.name !== "stream" || root.xmlns !== NS.stream || declared.get("") !== NS.client) {
+          // RFC 6120 4.8.1, 4.8.3: the root is in the stream namespace; where there is a default for its content, it is
+          // that of a client. 4.8.2: without, each element names its own.
+          const content = declared.get("") ?? "";
+          const isContent = content === NS.client || content === NS.stream || content === "";
+          if (root.name !== "stream" || root.xmlns !== NS.stream || !isContent) {
             throw new StreamError("invalid-namespace");
           }
           this.#sink.open(headerOf(root));
@@ -123,16 +128,21 @@ export class WebSocketFraming implements Framing {
       this.#kept.push(message);
       return;
     }
+    // RFC 7395 3.3.3; so that white space is no keepalive here either (3.8).
+    if (message[0] !== LESS_THAN) throw new StreamError("bad-format", "a message begins with <");
     const element = parseElement(message, this.#limits);
-    if (element.xmlns !== NS.framing) {
-      // RFC 7395 3.4: nothing precedes <open/>, and a stream header of RFC 6120 is not one.
-      if (!this.#open) throw new StreamError("bad-format", "a WebSocket stream begins with <open/>");
-      this.#sink.element(element);
+    if (element.xmlns === NS.framing) this.#frame(element);
+    // RFC 7395 3.3.2, 3.4: nothing precedes <open/>, and neither that nor <close/> is of another namespace.
+    else if (!this.#open || element.name === "open" || element.name === "close") throw new StreamError("invalid-namespace");
+    else this.#sink.element(element);
+  }
+
+  #frame(element: Element): void {
+    if (element.name === "close") {
+      this.#sink.close();
     } else if (element.name === "open" && !this.#open) {
       this.#open = true;
       this.#sink.open(headerOf(element));
-    } else if (element.name === "close") {
-      this.#sink.close();
     } else {
       throw new StreamError("bad-format");
     }

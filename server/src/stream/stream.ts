@@ -4,6 +4,7 @@ import type { MaybePromise } from "../util/maybe-promise.ts";
 import { type Element, element } from "../xml/element.ts";
 import { XmlError, type XmlLimits } from "../xml/parser.ts";
 import { StreamError } from "../xmpp/errors.ts";
+import { parseJid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
 import { type Fact, type NegotiatingStream, type Outcome, offered, type StreamFeature } from "./feature.ts";
 import { type Framing, type StreamHeader, TcpFraming, WebSocketFraming } from "./framing.ts";
@@ -12,6 +13,8 @@ import { Inbox } from "./inbox.ts";
 export interface StreamLimits {
   /** From the first byte to a bound resource, milliseconds. */
   readonly negotiationTimeoutMs: number;
+  /** For the peer's answer to a good-bye, milliseconds. */
+  readonly closeTimeoutMs: number;
   readonly xml: XmlLimits;
   /** The largest element taken from a peer that has not authenticated, bytes. */
   readonly maxUnauthenticatedBytes: number;
@@ -23,15 +26,27 @@ export interface StreamLimits {
 export interface StreamOwner<S extends NegotiatingStream> {
   /** The stream as features see it. */
   readonly negotiating: S;
+  /** Whom the stream speaks for while its peer has named no domain that is served (RFC 6120 4.9.1.3). */
+  readonly domain: string;
   /** Checks the peer's header and returns the domain to answer for; a StreamError thrown refuses it. */
   opened(header: StreamHeader): { readonly domain: string; readonly features: readonly StreamFeature<S>[] };
+  /** Negotiation is done: what the owner sends from here on comes after all that features have sent. */
+  established(): void;
+  /** Takes an element that need not wait for those before it; false for one that must. Throws a StreamError at most. */
+  ahead(element: Element): boolean;
   /** Elements after negotiation, in order. Must not fail: throws a StreamError at most. */
   received(element: Element): MaybePromise<void>;
-  /** The stream is over; once. `error` is what this side ended it with, if it did. */
-  ended(error: StreamError | undefined): void;
+  /**
+   * The stream is over; once. `error` is what this side ended it with, if it did; `lost` says that the peer may not
+   * know: the connection broke without a good-bye, or the peer no longer answered.
+   */
+  ended(error: StreamError | undefined, lost: boolean): void;
   /** A failure that nobody foresaw; the stream is closed with internal-server-error. */
   failed(error: unknown): void;
 }
+
+/** Of XMPP, the only one there is. */
+const VERSION = "1.0";
 
 type Life = "opening" | "negotiating" | "established" | "closing" | "closed";
 
@@ -51,11 +66,16 @@ export class XmppStream<S extends NegotiatingStream> {
   #id = "";
   #domain = "";
   #peer: string | undefined;
+  #version: string | undefined = VERSION;
+  #lang: string | undefined;
   #features: readonly StreamFeature<S>[] = [];
   #headerSent = false;
   #error: StreamError | undefined;
+  #lost = false;
   /** What the peer sent broke the stream: nothing behind it counts. */
   #broken = false;
+  #peerClosed = false;
+  #leaving: NodeJS.Timeout | undefined;
 
   /** `makeId` gives each opening of the stream an id that nobody can guess (RFC 6120 4.7.3). */
   constructor(makeId: () => string, transport: Transport, owner: StreamOwner<S>, limits: StreamLimits) {
@@ -68,7 +88,7 @@ export class XmppStream<S extends NegotiatingStream> {
     const sink = {
       open: (header: StreamHeader) => this.#opened(header),
       element: (element: Element) => this.#received(element),
-      close: () => this.close(),
+      close: () => this.#closedByPeer(),
     };
     this.#framing = transport.kind === "tcp" ? new TcpFraming(sink, xml) : new WebSocketFraming(sink, xml);
     this.#inbox = new Inbox((item) => this.#handOn(item), transport, limits.maxInbox);
@@ -83,6 +103,11 @@ export class XmppStream<S extends NegotiatingStream> {
   /** The id last sent to the peer; "" before the stream is open. */
   get id(): string {
     return this.#id;
+  }
+
+  /** The language of what the peer sends, where a stanza names none (RFC 6120 4.7.4). */
+  get lang(): string | undefined {
+    return this.#lang;
   }
 
   /** Whether it is closed, or closing. */
@@ -107,33 +132,60 @@ export class XmppStream<S extends NegotiatingStream> {
   close(error?: StreamError): void {
     if (this.over) return;
     this.#error = error;
+    this.#lost = error?.condition === "connection-timeout";
     this.#sendHeader();
     if (error !== undefined) this.transport.write(this.#framing.streamElement("error", errorChildren(error)));
     this.transport.write(this.#framing.footer);
     this.#life = "closing";
     clearTimeout(this.#deadline);
-    this.#framing.halt();
-    this.transport.end();
+    this.#leave();
     this.#inbox.push(END);
   }
 
+  #leave(): void {
+    // On TCP our side is shut and the peer's stays open until it has said good-bye too. A WebSocket that is shut takes
+    // nothing more from either side, so the peer's <close/> is waited for before (RFC 7395 3.6).
+    if (this.transport.kind === "tcp" || this.#peerClosed) {
+      this.#framing.halt();
+      this.transport.end();
+    } else {
+      this.#leaving = setTimeout(() => this.transport.end(), this.#limits.closeTimeoutMs);
+      this.#framing.resume();
+    }
+    // Or the good-bye would not be heard.
+    this.transport.resume();
+  }
+
+  #closedByPeer(): void {
+    this.#peerClosed = true;
+    if (this.over) this.transport.end();
+    else this.close();
+  }
+
   #opened(header: StreamHeader): void {
-    this.#peer = header.from;
+    if (this.over) return;
+    this.#version = answerTo(header.version);
+    this.#lang = languageOf(header.lang);
+    // RFC 6120 4.7.2: the answer is to the bare JID, whatever the peer named.
+    const from = header.from === undefined ? undefined : parseJid(header.from);
+    this.#peer = from?.bare;
     const { domain, features } = this.#owner.opened(header);
     this.#domain = domain;
     this.#features = features;
     // RFC 6120 4.7.5: version 1.0 or higher; a peer without one cannot negotiate TLS or SASL.
-    if (header.version === undefined || !/^[1-9]\d*\.\d+$/.test(header.version)) {
-      throw new StreamError("unsupported-version");
-    }
+    if (this.#version !== VERSION) throw new StreamError("unsupported-version");
+    if (header.from !== undefined && from === undefined) throw new StreamError("invalid-from");
     this.#life = "negotiating";
     this.#sendHeader();
     this.#advertise();
   }
 
   #received(element: Element): void {
+    if (this.over) return;
+    // RFC 6120 4.9.1.1: who is told of an error says good-bye.
+    if (element.xmlns === NS.stream && element.name === "error") return this.close();
     if (this.#life === "established") {
-      this.#inbox.push(element);
+      if (!this.#owner.ahead(element)) this.#inbox.push(element);
       return;
     }
     this.#framing.suspend();
@@ -155,7 +207,7 @@ export class XmppStream<S extends NegotiatingStream> {
 
   #handOn(item: Element | typeof END): MaybePromise<void> {
     if (item === END) {
-      this.#owner.ended(this.#error);
+      this.#owner.ended(this.#error, this.#lost);
       return;
     }
     if (this.#broken) return;
@@ -173,32 +225,50 @@ export class XmppStream<S extends NegotiatingStream> {
     // RFC 6120 4.9.3.12: data before the stream allows it; 7.1 for stanzas before a resource is bound.
     const stanza = element.xmlns === NS.client && ["message", "presence", "iq"].includes(element.name);
     if (stanza) throw new StreamError("not-authorized");
-    const known = this.#features.some((candidate) => candidate.takes(element));
-    throw known ? new StreamError("policy-violation", "not offered") : new StreamError("unsupported-stanza-type");
+    const known = this.#features.find((candidate) => candidate.takes(element));
+    if (known === undefined) throw unsupported(element);
+    if (known.refusal === undefined) throw new StreamError("policy-violation", "not offered");
+    this.send(known.refusal);
+    this.close();
   }
 
   #apply(outcome: Outcome | undefined): void {
+    if (this.over) return;
     for (const fact of outcome?.gained ?? []) this.facts.add(fact);
     if (this.facts.has("authenticated")) this.#framing.limit({ maxStanzaBytes: this.#limits.xml.maxStanzaBytes });
     if (outcome?.restart) {
       this.#headerSent = false;
       this.#life = "opening";
-      if (outcome.gained.includes("secure")) this.#framing.renew();
+      if (outcome.gained.includes("secure")) this.#forget();
       else this.#framing.restart();
-    } else if (outcome !== undefined && this.facts.has("bound")) {
-      this.#life = "established";
-      clearTimeout(this.#deadline);
+    } else if (outcome !== undefined) {
+      if (outcome.features) this.#advertise();
+      if (this.facts.has("bound")) {
+        this.#life = "established";
+        clearTimeout(this.#deadline);
+        this.#owner.established();
+      }
     }
     this.#framing.resume();
+  }
+
+  /** RFC 6120 5.4.3.3: nobody knows who said what came before TLS. */
+  #forget(): void {
+    this.#framing.renew();
+    this.#domain = "";
+    this.#peer = undefined;
+    this.#lang = undefined;
+    this.#version = VERSION;
   }
 
   #sendHeader(): void {
     if (this.#headerSent) return;
     this.#headerSent = true;
     this.#id = this.#makeId();
-    const attrs: Record<string, string> = { id: this.#id, version: "1.0", "xml:lang": "en" };
-    if (this.#domain !== "") attrs.from = this.#domain;
+    const attrs: Record<string, string> = { id: this.#id, from: this.#domain || this.#owner.domain };
     if (this.#peer !== undefined) attrs.to = this.#peer;
+    if (this.#version !== undefined) attrs.version = this.#version;
+    attrs["xml:lang"] = "en";
     this.transport.write(this.#framing.header(attrs));
   }
 
@@ -217,6 +287,8 @@ export class XmppStream<S extends NegotiatingStream> {
 
   #fail(error: unknown): void {
     this.#broken = true;
+    // What should be the answer to our good-bye is none.
+    if (this.over) return this.transport.end();
     if (error instanceof StreamError) this.close(error);
     else if (error instanceof XmlError) this.close(new StreamError(error.condition, error.message));
     else {
@@ -227,15 +299,35 @@ export class XmppStream<S extends NegotiatingStream> {
 
   #finish(): void {
     const ending = this.over;
+    if (!ending) this.#lost = true;
     this.#life = "closed";
     clearTimeout(this.#deadline);
+    clearTimeout(this.#leaving);
     this.#framing.halt();
     if (!ending) this.#inbox.push(END);
   }
 }
 
+/** RFC 6120 4.9.3.24, and 4.8.3 for stanzas of servers among themselves. */
+export function unsupported({ xmlns }: Element): StreamError {
+  return new StreamError(xmlns === NS.server || xmlns === "" ? "invalid-namespace" : "unsupported-stanza-type");
+}
+
+/** RFC 6120 4.7.5: the lower of the peer's version and ours; none for a peer that names none. */
+function answerTo(version: string | undefined): string | undefined {
+  const [, major, minor] = /^0*(\d{1,9})\.0*(\d{1,9})$/.exec(version ?? "") ?? [];
+  if (version === undefined || major !== "0") return version === undefined || major === undefined ? undefined : VERSION;
+  return `0.${minor}`;
+}
+
+/** RFC 5646 2.1, as far as RFC 6120 4.7.4 needs it. */
+function languageOf(lang: string | undefined): string | undefined {
+  return lang !== undefined && lang.length <= 35 && /^[a-z]{1,8}(-[a-z\d]{1,8})*$/i.test(lang) ? lang : undefined;
+}
+
 function errorChildren(error: StreamError): Element[] {
   const children = [element(error.condition, NS.streamErrors)];
   if (error.text !== "") children.push(element("text", NS.streamErrors, { "xml:lang": "en" }, error.text));
+  if (error.detail !== undefined) children.push(error.detail);
   return children;
 }

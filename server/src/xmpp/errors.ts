@@ -1,3 +1,5 @@
+import type { Element } from "../xml/element.ts";
+
 /** RFC 6120 8.3.3, each with the error type it is sent with unless a caller says otherwise. */
 const STANZA_CONDITIONS = {
   "bad-request": "modify",
@@ -75,10 +77,13 @@ export class StreamError extends Error {
   override readonly name = "StreamError";
   readonly condition: StreamCondition;
   readonly text: string;
+  /** RFC 6120 4.9.4: says more in a namespace of its own. */
+  readonly detail: Element | undefined;
 
-  constructor(condition: StreamCondition, text = "") {
+  constructor(condition: StreamCondition, text = "", detail: Element | undefined = undefined) {
     super(text === "" ? condition : `${condition}: ${text}`);
     this.condition = condition;
     this.text = text;
+    this.detail = detail;
   }
 }

@@ -30,4 +30,8 @@ export const NS = {
   registerFeature: "http://jabber.org/features/iq-register",
   last: "jabber:iq:last",
   serverInfo: "http://jabber.org/network/serverinfo",
+  streamManagement: "urn:xmpp:sm:3",
+  clientState: "urn:xmpp:csi:0",
+  chatStates: "http://jabber.org/protocol/chatstates",
+  pubsubEvent: "http://jabber.org/protocol/pubsub#event",
 } as const;

@@ -112,3 +112,9 @@ export function iqResult(request: Element, from: string, to: string, payload: El
   const attrs = { type: "result", id: request.attrs.id ?? "", from, to };
   return new Element("iq", request.xmlns, attrs, payload === undefined ? [] : [payload]);
 }
+
+/** XEP-0203: the stanza with a note that it was under way since `at`; one that says so already is left as it is. */
+export function delayed(stanza: Element, from: string, at: Date): Element {
+  if (stanza.child("delay", NS.delay) !== undefined) return stanza;
+  return stanza.withChildren([...stanza.children, element("delay", NS.delay, { from, stamp: at.toISOString() })]);
+}
