@@ -1,4 +1,5 @@
 import type { AnyModule } from "../module/api.ts";
+import { caps } from "./caps.ts";
 import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
 import { ping } from "./ping.ts";
@@ -7,5 +8,5 @@ import { roster } from "./roster.ts";
 
 /** Every module there is, by the name that the configuration knows it under. */
 export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
-  [roster, presence, disco, contactAddresses, ping].map((module: AnyModule) => [module.name, module]),
+  [roster, presence, disco, contactAddresses, caps, ping].map((module: AnyModule) => [module.name, module]),
 );

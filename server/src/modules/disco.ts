@@ -47,7 +47,8 @@ export const disco = defineModule({
   start({ config: { name }, sessions, gather, iq, features, use }): DiscoApi {
     const { seesPresence } = use(roster);
     const described: Record<Addressee, Element[]> = {
-      host: [element("identity", NS.discoInfo, { category: "server", type: "im", name })],
+      // With its language, which it would else take from whatever stream it is read on (XEP-0390 4.1).
+      host: [element("identity", NS.discoInfo, { category: "server", type: "im", "xml:lang": "en", name })],
       account: [element("identity", NS.discoInfo, { category: "account", type: "registered" })],
     };
     const servers: Record<Addressee, NodeServer[]> = { host: [], account: [] };

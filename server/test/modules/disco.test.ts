@@ -23,7 +23,7 @@ test("the server tells its name and, in order and once each, what its modules ca
   const alice = await server.login("alice", "desk");
   ask(alice, "example.org", INFO);
   const [identity, ...features] = await answer(alice, INFO);
-  assert.deepEqual({ ...identity?.attrs }, { category: "server", type: "im", name: "Heath" });
+  assert.deepEqual({ ...identity?.attrs }, { category: "server", type: "im", "xml:lang": "en", name: "Heath" });
   assert.deepEqual(
     features.map(({ name, attrs }) => `${name} ${attrs.var}`),
     [INFO, ITEMS, "jabber:iq:roster", "urn:xmpp:ping"].map((variable) => `feature ${variable}`),
