@@ -103,7 +103,7 @@ export class TcpTransport implements Transport {
     this.#gate.resume();
   }
 
-  startTls(): void {
+  startTls(domain?: string): void {
     const certificates = this.#options.certificates;
     if (certificates === undefined || this.secure || this.#state !== "open") {
       throw new Error("startTls on a transport that cannot do it");
@@ -113,8 +113,9 @@ export class TcpTransport implements Transport {
     const clear = this.#socket;
     clear.off("data", this.#hear).pause();
     // The client's hello answers `<proceed/>`: whatever came before that had left was not meant for TLS.
-    if (clear.writableLength === 0) this.#secure(clear, certificates);
-    else clear.write("", (error) => error ?? this.#secure(clear, certificates));
+    const secure = () => this.#secure(clear, certificates, domain);
+    if (clear.writableLength === 0) secure();
+    else clear.write("", (error) => error ?? secure());
   }
 
   end(): void {
@@ -133,12 +134,12 @@ export class TcpTransport implements Transport {
     this.#cut(undefined);
   }
 
-  #secure(clear: Socket, certificates: Certificates): void {
+  #secure(clear: Socket, certificates: Certificates, domain: string | undefined): void {
     if (clear.destroyed || this.#state !== "upgrading") return;
     // RFC 6120 5.4.3.3, and what keeps a man in the middle from smuggling words in under the client's name.
     while (clear.readableLength > 0) clear.read();
     const limit = { timers: this.#options.timers, timeoutMs: this.#options.handshakeTimeoutMs };
-    const socket = answerTls(clear, certificates.socketOptions([]), limit, (error) => {
+    const socket = answerTls(clear, certificates.socketOptions([], domain), limit, (error) => {
       if (error !== undefined) this.#cut(error);
       if (this.#state !== "upgrading") return;
       this.#state = "open";

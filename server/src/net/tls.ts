@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { constants, createPrivateKey, hkdfSync, randomBytes, X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { generate } from "selfsigned";
 import { TransportError } from "./errors.ts";
 import type { Timers } from "./timers.ts";
 import type { TlsFacts } from "./transport.ts";
+
+const DAY = 86_400_000;
 
 /** RFC 9325: forward secrecy and authenticated encryption only. */
 const CIPHERS = [
@@ -26,6 +28,16 @@ export interface CertificateFiles {
   readonly domains?: readonly string[] | undefined;
 }
 
+/** TLS sessions that a client may go on with instead of a whole handshake (RFC 5077, RFC 8446 2.2). */
+export interface TicketOptions {
+  /** The same on all nodes lets a client go on at another node; default one of this process alone. */
+  readonly secret?: string | Uint8Array | undefined;
+  /** How long one key made of it is used, milliseconds; default 12 h. A ticket of the key before is worth nothing. */
+  readonly periodMs?: number | undefined;
+  /** Milliseconds since 1970. */
+  now?(): number;
+}
+
 interface Loaded {
   readonly names: readonly string[];
   readonly context: SecureContext;
@@ -40,28 +52,32 @@ export interface ServerCredentials {
   readonly minVersion: "TLSv1.2";
   readonly ciphers: string;
   readonly honorCipherOrder: true;
+  readonly secureOptions: number;
+  readonly sessionIdContext: string;
+  readonly ticketKeys: Buffer;
 }
 
 /** The certificates of the served domains, one chosen by the name the client asks for (RFC 6066 3). */
 export class Certificates {
   readonly #files: readonly CertificateFiles[];
   readonly #reloaded = new Set<() => void>();
+  readonly #tickets: Tickets;
   #loaded: readonly Loaded[];
   #byName: ReadonlyMap<string, SecureContext>;
 
   /** The first of `files` is shown to a client that names no domain or an unknown one. Throws an Error that names the file. */
-  constructor(files: readonly CertificateFiles[]) {
+  constructor(files: readonly CertificateFiles[], tickets: TicketOptions = {}) {
     this.#files = files;
-    this.#loaded = files.map(load);
+    this.#tickets = new Tickets(tickets);
+    this.#loaded = files.map((file) => load(file, this.#tickets.key));
     if (this.#loaded.length === 0) throw new Error("TLS needs at least one certificate");
     this.#byName = byName(this.#loaded);
   }
 
   /** Reads all files again: all of them count from the next handshake on, or, when one is wrong, it throws and none does. */
   reload(): void {
-    this.#loaded = this.#files.map(load);
-    this.#byName = byName(this.#loaded);
-    for (const listener of this.#reloaded) listener();
+    const key = this.#tickets.key;
+    this.#take(this.#files.map((file) => load(file, key)));
   }
 
   onReload(listener: () => void): () => void {
@@ -75,17 +91,21 @@ export class Certificates {
   }
 
   contextFor(name: string): SecureContext {
+    this.#renewTickets();
     const domain = name.toLowerCase();
     // RFC 6125 6.4.3: a wildcard stands for exactly one label.
     const wildcard = `*${domain.slice(domain.indexOf("."))}`;
     return this.#byName.get(domain) ?? this.#byName.get(wildcard) ?? this.#first.context;
   }
 
-  /** Options for a TLS socket that answers a client. A client that offers ALPN, but none of `alpn`, is refused. */
-  socketOptions(alpn: readonly string[]): TLSSocketOptions {
+  /**
+   * Options for a TLS socket that answers a client. A client that offers ALPN, but none of `alpn`, is refused. `domain` is
+   * whom a client wants that names none by SNI.
+   */
+  socketOptions(alpn: readonly string[], domain = ""): TLSSocketOptions {
     return {
       isServer: true,
-      secureContext: this.#first.context,
+      secureContext: this.contextFor(domain),
       SNICallback: (name, done) => done(null, this.contextFor(name)),
       // RFC 7301 3.2: nothing in common ends in the alert no_application_protocol.
       ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
@@ -94,7 +114,19 @@ export class Certificates {
 
   /** The first certificate, for an HTTPS server's own context. */
   get credentials(): ServerCredentials {
-    return credentials(this.#first.pem);
+    return credentials(this.#first.pem, this.#tickets.key);
+  }
+
+  #renewTickets(): void {
+    if (!this.#tickets.expired) return;
+    const key = this.#tickets.key;
+    this.#take(this.#loaded.map(({ pem, ...same }) => ({ ...same, pem, context: contextOf(pem, key) })));
+  }
+
+  #take(loaded: readonly Loaded[]): void {
+    this.#loaded = loaded;
+    this.#byName = byName(loaded);
+    for (const listener of this.#reloaded) listener();
   }
 
   get #first(): Loaded {
@@ -103,21 +135,66 @@ export class Certificates {
   }
 }
 
-function load({ certificate, key, domains }: CertificateFiles): Loaded {
+/** The key that tickets are made with: another one in each period, the same on all nodes that know the secret. */
+class Tickets {
+  readonly #secret: string | Uint8Array;
+  readonly #periodMs: number;
+  readonly #now: () => number;
+  #period = -1;
+  #key: Buffer = Buffer.alloc(0);
+
+  constructor({ secret = randomBytes(32), periodMs = DAY / 2, now = Date.now }: TicketOptions) {
+    this.#secret = secret;
+    this.#periodMs = periodMs;
+    this.#now = now;
+  }
+
+  /** Whether `key` is no longer the one it was when last asked for. */
+  get expired(): boolean {
+    return Math.floor(this.#now() / this.#periodMs) !== this.#period;
+  }
+
+  /** As OpenSSL wants it: 16 bytes of name, 32 of keys. */
+  get key(): Buffer {
+    if (this.expired) {
+      this.#period = Math.floor(this.#now() / this.#periodMs);
+      this.#key = Buffer.from(hkdfSync("sha256", this.#secret, "", `meerkat tls tickets ${this.#period}`, 48));
+    }
+    return this.#key;
+  }
+}
+
+function load({ certificate, key, domains }: CertificateFiles, ticketKey: Buffer): Loaded {
   const pem = { cert: read(certificate), key: read(key) };
   const x509 = parse(certificate, () => new X509Certificate(pem.cert));
   const privateKey = parse(key, () => createPrivateKey(pem.key));
   if (!x509.checkPrivateKey(privateKey)) throw new Error(`${key} is not the key of ${certificate}`);
   return {
     names: (domains ?? certificateNames(x509)).map((name) => name.toLowerCase()),
-    context: parse(certificate, () => createSecureContext(credentials(pem))),
+    context: parse(certificate, () => contextOf(pem, ticketKey)),
     pem,
     expires: new Date(x509.validTo),
   };
 }
 
-function credentials(pem: { readonly cert: string; readonly key: string }): ServerCredentials {
-  return { ...pem, minVersion: "TLSv1.2", ciphers: CIPHERS, honorCipherOrder: true };
+type Pem = Loaded["pem"];
+
+function contextOf(pem: Pem, ticketKey: Buffer): SecureContext {
+  return createSecureContext(credentials(pem, ticketKey));
+}
+
+function credentials(pem: Pem, ticketKeys: Buffer): ServerCredentials {
+  return {
+    ...pem,
+    minVersion: "TLSv1.2",
+    ciphers: CIPHERS,
+    honorCipherOrder: true,
+    // RFC 7590 3.4, RFC 9325 3.3 and 3.5: no compression (CRIME), no second handshake within the first (RFC 6120 5.3.5).
+    secureOptions: constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_NO_RENEGOTIATION,
+    // Sessions are good for every socket of this server, whichever node made them.
+    sessionIdContext: "meerkat",
+    ticketKeys,
+  };
 }
 
 /** Of two certificates for one name, the one configured first is shown. */
@@ -182,8 +259,6 @@ export function tlsFacts(socket: TLSSocket): TlsFacts {
   };
 }
 
-const DAY = 86_400_000;
-
 /**
  * A self-signed certificate for `domains`, kept in `directory` as tls.crt and tls.key (mode 0600). The one found there is
  * used again while it names all of them and is good for another 30 days.
@@ -214,7 +289,7 @@ export async function selfSigned(directory: string, domains: readonly string[]):
 function isStillGood({ certificate, key }: CertificateFiles, domains: readonly string[]): boolean {
   if (!existsSync(certificate) || !existsSync(key)) return false;
   try {
-    const { names, expires } = load({ certificate, key });
+    const { names, expires } = load({ certificate, key }, randomBytes(48));
     return expires.getTime() > Date.now() + 30 * DAY && domains.every((domain) => names.includes(domain.toLowerCase()));
   } catch {
     // Half-written or mismatched files, such as a crash between the two leaves: made anew.

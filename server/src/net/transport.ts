@@ -34,8 +34,11 @@ export interface Transport {
   /** Stops reading, so that the peer feels back-pressure; what the system already handed over is still kept in order. */
   pause(): void;
   resume(): void;
-  /** TCP only: answers the client's handshake from here on. Bytes that came before it are thrown away (RFC 6120 5.4.3.3). */
-  startTls(): void;
+  /**
+   * TCP only: answers the client's handshake from here on, for `domain` if the client names none. Bytes that came before
+   * it are thrown away (RFC 6120 5.4.3.3).
+   */
+  startTls(domain?: string): void;
   /** Sends what is queued, says good-bye, and gives the peer a bounded time to do the same. */
   end(): void;
   /** Cuts at once. */

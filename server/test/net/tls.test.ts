@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -210,4 +211,78 @@ test("a self-signed certificate about to run out, or without its key, is made an
   writeFileSync(files.key, soon.private);
   await selfSigned(directory, ["a.example"]);
   assert.ok(new Certificates([files]));
+});
+
+/** Shakes hands, waits for a ticket, and hangs up. */
+async function ticketOf(address: { port: number }, options: ConnectionOptions): Promise<Buffer> {
+  const socket = await secure(address, options);
+  // TLS 1.3 sends tickets after the handshake, TLS 1.2 within it.
+  const session = options.maxVersion === "TLSv1.2" ? socket.getSession() : (await once(socket, "session"))[0];
+  socket.destroy();
+  return session as Buffer;
+}
+
+for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+  test(`a session by ${version} goes on at another node of the same secret, until the key's period is over`, async () => {
+    const directory = scratch();
+    const files = [await selfSigned(directory, ["a.example"])];
+    let now = 0;
+    const node = async (secret?: string) =>
+      bench({
+        tls: "direct",
+        certificates: new Certificates(files, { secret, periodMs: 1000, now: () => now }),
+      });
+    const [first, second, stranger] = [await node("s"), await node("s"), await node()];
+    const options = { servername: "a.example", maxVersion: version };
+    const session = await ticketOf(first.listener.address, options);
+    const isReused = async ({ listener }: typeof first) =>
+      (await secure(listener.address, { ...options, session })).isSessionReused();
+    assert.ok(await isReused(first));
+    assert.ok(await isReused(second));
+    assert.ok(!(await isReused(stranger)));
+    now = 999;
+    assert.ok(await isReused(second));
+    now = 1000;
+    assert.ok(!(await isReused(second)));
+    assert.ok(!(await isReused(first)));
+  });
+}
+
+test("sessions live through a reload", async () => {
+  const files = await selfSigned(scratch(), ["a.example"]);
+  const loaded = new Certificates([files]);
+  const { listener } = await bench({ tls: "direct", certificates: loaded });
+  const session = await ticketOf(listener.address, { servername: "a.example" });
+  loaded.reload();
+  assert.ok((await secure(listener.address, { servername: "a.example", session })).isSessionReused());
+});
+
+test("a second handshake within the first is refused", async () => {
+  const { listener } = await direct("a.example");
+  const socket = await secure(listener.address, { maxVersion: "TLSv1.2" });
+  const failed = once(socket, "error");
+  socket.renegotiate({ rejectUnauthorized: false }, () => {});
+  await failed;
+});
+
+test("without a name by SNI, STARTTLS shows the certificate of the domain that the stream named", async () => {
+  const { listener, transports } = await bench({
+    tls: "starttls",
+    certificates: await certificates("a.example", "b.example"),
+  });
+  const names: unknown[] = [];
+  for (const [domain, servername] of [
+    ["b.example", undefined],
+    ["b.example", "a.example"],
+    ["elsewhere.example", undefined],
+  ] as const) {
+    const clear = await dial(listener.address);
+    await until(() => transports.length === names.length + 1, "the transport");
+    transports.at(-1)?.startTls(domain);
+    const socket = connect({ socket: clear, rejectUnauthorized: false, ...(servername && { servername }) });
+    await once(socket, "secureConnect");
+    names.push(socket.getPeerCertificate().subject.CN);
+    socket.destroy();
+  }
+  assert.deepEqual(names, ["b.example", "a.example", "a.example"]);
 });
