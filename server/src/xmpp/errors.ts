@@ -35,12 +35,20 @@ export class StanzaError extends Error {
   readonly condition: StanzaCondition;
   readonly type: StanzaErrorType;
   readonly text: string;
+  /** RFC 6120 8.3.4: says more in a namespace of its own. */
+  readonly detail: Element | undefined;
 
-  constructor(condition: StanzaCondition, text = "", type: StanzaErrorType = STANZA_CONDITIONS[condition]) {
+  constructor(
+    condition: StanzaCondition,
+    text = "",
+    type: StanzaErrorType = STANZA_CONDITIONS[condition],
+    detail: Element | undefined = undefined,
+  ) {
     super(text === "" ? condition : `${condition}: ${text}`);
     this.condition = condition;
     this.type = type;
     this.text = text;
+    this.detail = detail;
   }
 }
 

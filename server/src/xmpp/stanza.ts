@@ -105,6 +105,7 @@ function errorElement(error: StanzaError, xmlns: string): Element {
     { type: error.type },
     element(error.condition, NS.stanzaErrors),
     error.text === "" ? "" : element("text", NS.stanzaErrors, { "xml:lang": "en" }, error.text),
+    error.detail ?? "",
   );
 }
 

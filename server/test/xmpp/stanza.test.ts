@@ -147,6 +147,19 @@ test("an error reply to a stanza without an id has none, and no sender where non
   );
 });
 
+test("an error reply says more where the refusal does (RFC 6120 8.3.4)", () => {
+  const detail = parse("<bad-action xmlns='http://jabber.org/protocol/commands'/>");
+  const reply = errorReply(parse("<iq id='1'/>"), new StanzaError("bad-request", "", "modify", detail), "b@x", "a@x");
+  assert.equal(
+    normal(reply),
+    normal(
+      parse(
+        "<iq from='b@x' id='1' to='a@x' type='error'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><bad-action xmlns='http://jabber.org/protocol/commands'/></error></iq>",
+      ),
+    ),
+  );
+});
+
 test("a result has the id of its request, and a payload if there is one", () => {
   const request = parse("<iq id='7' type='get' from='a@x' to='x'><q xmlns='q'/></iq>");
   assert.equal(
