@@ -50,8 +50,8 @@ e2e: ## end-to-end tests against the running datacenter
 conformance: ## storage and cluster capabilities over every driver
 	@scripts/conformance
 
-bench: ## micro-benchmarks of the server
-	@scripts/bootstrap && . scripts/lib.sh && for file in server/bench/*.ts; do echo "$$file"; node "$$file" || exit 1; done
+bench: ## micro-benchmarks, then Meerkat, ejabberd and Prosody under load; SCENARIO= PEERS= narrow it, LONG=1
+	@scripts/bench
 
 fuzz: ## fuzzers of the server; FUZZ_SECONDS bounds each
 	@scripts/bootstrap && . scripts/lib.sh && for file in server/fuzz/*.ts; do echo "$$file"; node "$$file" $${FUZZ_SECONDS:-10} || exit 1; done
