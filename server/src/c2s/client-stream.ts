@@ -73,6 +73,9 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   get facts(): ReadonlySet<Fact> {
     return this.#stream.facts;
   }
+  get lang(): string | undefined {
+    return this.#stream.lang;
+  }
   get domain(): string {
     return this.#services.hosts.first.domain;
   }

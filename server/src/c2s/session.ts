@@ -5,6 +5,7 @@ import { swallow, type Verdict } from "../module/hooks.ts";
 import type { Host } from "../router/hosts.ts";
 import type { Router } from "../router/router.ts";
 import type { LocalSession, Sessions } from "../router/sessions.ts";
+import { unsupported } from "../stream/stream.ts";
 import { randomId } from "../util/ids.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import { type Element, element } from "../xml/element.ts";
@@ -250,7 +251,7 @@ export class ClientSession implements LocalSession {
       await farewell;
       await this.#successor;
       for (const { envelope, at } of management?.drain() ?? []) {
-        if (envelope !== undefined) await router.reroute(envelope, at);
+        if (envelope !== undefined) await router.reroute(envelope, this.jid, at);
       }
     }
   }
@@ -326,7 +327,7 @@ export class ClientSession implements LocalSession {
         carrier?.send(smFailed("unexpected-request"));
         return;
       default:
-        throw new StreamError("unsupported-stanza-type");
+        throw unsupported(request);
     }
   }
 
@@ -353,7 +354,7 @@ export class ClientSession implements LocalSession {
     }
     if (!alone) return;
     // What came before has gone elsewhere by then, so that order is kept.
-    return this.#over.then(() => this.#parts.router.reroute(envelope, Date.now()));
+    return this.#over.then(() => this.#parts.router.reroute(envelope, this.jid, Date.now()));
   }
 
   /** RFC 6120 8.1.2.1: the sender is the session, whatever it wrote, and what it wrote must not contradict that. */
@@ -368,8 +369,15 @@ export class ClientSession implements LocalSession {
       from: this.jid,
       to: address === undefined ? this.jid.toBare() : parseJid(address),
       origin: { kind: "client", session: this },
-      stanza: stanza.with({ from: this.jid.full }),
+      stanza: stanza.with(this.#stamp(stanza)),
     };
+  }
+
+  /** RFC 6120 4.7.4, 8.1.5: who gets the stanza does not see in which language its stream was opened. */
+  #stamp(stanza: Element): Readonly<Record<string, string>> {
+    const lang = this.#outlet.carrier?.lang;
+    if (lang === undefined || stanza.attrs["xml:lang"] !== undefined) return { from: this.jid.full };
+    return { from: this.jid.full, "xml:lang": lang };
   }
 
   #sent(envelope: Envelope, verdict: Verdict): MaybePromise<void> {

@@ -133,7 +133,8 @@ export class WebSocketFraming implements Framing {
     const element = parseElement(message, this.#limits);
     if (element.xmlns === NS.framing) this.#frame(element);
     // RFC 7395 3.3.2, 3.4: nothing precedes <open/>, and neither that nor <close/> is of another namespace.
-    else if (!this.#open || element.name === "open" || element.name === "close") throw new StreamError("invalid-namespace");
+    else if (!this.#open || element.name === "open" || element.name === "close")
+      throw new StreamError("invalid-namespace");
     else this.#sink.element(element);
   }
 

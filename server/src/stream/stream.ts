@@ -183,11 +183,13 @@ export class XmppStream<S extends NegotiatingStream> {
   #received(element: Element): void {
     if (this.over) return;
     // RFC 6120 4.9.1.1: who is told of an error says good-bye.
-    if (element.xmlns === NS.stream && element.name === "error") return this.close();
-    if (this.#life === "established") {
-      if (!this.#owner.ahead(element)) this.#inbox.push(element);
-      return;
-    }
+    if (element.xmlns === NS.stream && element.name === "error") this.close();
+    else if (this.#life !== "established") this.#step(element);
+    else if (!this.#owner.ahead(element)) this.#inbox.push(element);
+  }
+
+  /** One element of the negotiation; those behind it wait. */
+  #step(element: Element): void {
     this.#framing.suspend();
     const result = this.#negotiate(element);
     if (!(result instanceof Promise)) {
@@ -287,14 +289,12 @@ export class XmppStream<S extends NegotiatingStream> {
 
   #fail(error: unknown): void {
     this.#broken = true;
+    const isForeseen = error instanceof StreamError || error instanceof XmlError;
+    if (!isForeseen) this.#owner.failed(error);
     // What should be the answer to our good-bye is none.
-    if (this.over) return this.transport.end();
-    if (error instanceof StreamError) this.close(error);
-    else if (error instanceof XmlError) this.close(new StreamError(error.condition, error.message));
-    else {
-      this.#owner.failed(error);
-      this.close(new StreamError("internal-server-error"));
-    }
+    if (this.over) this.transport.end();
+    else if (!isForeseen) this.close(new StreamError("internal-server-error"));
+    else this.close(error instanceof StreamError ? error : new StreamError(error.condition, error.message));
   }
 
   #finish(): void {
