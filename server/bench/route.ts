@@ -3,6 +3,7 @@
  * whole path of a node against the parts that no server can leave out (parse, and serialise again). No sockets, no TLS.
  */
 
+import { accountDirectory } from "../src/auth/directory.ts";
 import { StanzaCounters } from "../src/c2s/counters.ts";
 import { Resumptions } from "../src/c2s/resumptions.ts";
 import { ClientSession, type SessionLimits } from "../src/c2s/session.ts";
@@ -36,7 +37,8 @@ const cluster = new LocalCluster({ kind: "local", nodeId: "bench" });
 const sessions = new Sessions(cluster, silentLog, { maxPerAccount: 10, replaceTimeoutMs: 1000 });
 const hosts = new Hosts();
 const hooks = new HookTable(silentLog);
-const host = hosts.add("example.org", { name: "default", hooks, accounts: { exists: () => true } });
+const accounts = accountDirectory({ accounts: new Map(), hooks, sessions, log: silentLog, forget: async () => {} });
+const host = hosts.add("example.org", { name: "default", hooks, accounts: { ...accounts, exists: () => true } });
 const router = new Router(hosts, sessions, silentLog, metrics);
 const store = memoryDriver();
 await startModules(

@@ -1,5 +1,6 @@
 /** One running server: everything the configuration names, started from the ground up and stopped the other way round. */
 import type { Accounts } from "./auth/accounts.ts";
+import { accountDirectory } from "./auth/directory.ts";
 import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers } from "./auth/stores.ts";
 import type { ClientStream } from "./c2s/client-stream.ts";
 import { StanzaCounters } from "./c2s/counters.ts";
@@ -15,11 +16,12 @@ import { ConfigError } from "./config/load.ts";
 import { nearest } from "./config/nearest.ts";
 import type { Config, ListenConfig } from "./config/schema.ts";
 import { type Door, openC2s, openHttp, openOps } from "./listeners.ts";
-import type { Clock } from "./module/api.ts";
+import type { AccountDirectory, Clock } from "./module/api.ts";
+import { forgetAccount } from "./module/forget.ts";
 import { HookTable } from "./module/hook-table.ts";
 import { type Choice, obstacles, startModules } from "./module/loader.ts";
 import { MODULES } from "./modules/catalogue.ts";
-import { Certificates, selfSigned } from "./net/tls.ts";
+import { Certificates, selfSigned, type TicketOptions } from "./net/tls.ts";
 import { Health } from "./observe/health.ts";
 import type { Logger } from "./observe/log.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
@@ -28,7 +30,7 @@ import { Router } from "./router/router.ts";
 import { type LocalSession, Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
 import { StreamError } from "./xmpp/errors.ts";
-import { rememberJids } from "./xmpp/jid.ts";
+import { type Jid, rememberJids } from "./xmpp/jid.ts";
 
 const wallClock: Clock = { seconds: () => Math.floor(Date.now() / 1000), after: realClock.after };
 
@@ -94,7 +96,11 @@ export async function startNode(
       replaceTimeoutMs: config.sessions.replace_timeout,
     });
     const router = new Router(hosts, sessions, log, metrics);
-    const types = addHosts(config, hosts, accounts, log);
+    const types = addHosts(config, hosts, log, (type, hooks) => {
+      const driver = drivers.get(config.host_types[type]?.storage ?? "") as StorageDriver;
+      const forget = (account: Jid) => forgetAccount(MODULES.values(), driver, account);
+      return accountDirectory({ accounts, hooks, sessions, log, forget });
+    });
     observeCluster(cluster, sessions, hosts, metrics, log);
     health.add("cluster", () => cluster.healthy());
 
@@ -222,17 +228,17 @@ async function openCertificates(config: Config): Promise<Certificates | undefine
   if (!needed) return undefined;
   if (config.certificates.length > 0) {
     try {
-      return new Certificates(config.certificates);
+      return new Certificates(config.certificates, ticketsOf(config));
     } catch (error) {
       throw new ConfigError([`certificates: ${error instanceof Error ? error.message : String(error)}`]);
     }
   }
-  return new Certificates([
-    await selfSigned(
-      config.node.data_dir,
-      config.hosts.map(({ domain }) => domain),
-    ),
-  ]);
+  const domains = config.hosts.map(({ domain }) => domain);
+  return new Certificates([await selfSigned(config.node.data_dir, domains)], ticketsOf(config));
+}
+
+function ticketsOf({ tls }: Config): TicketOptions {
+  return { secret: tls.ticket_secret, periodMs: tls.ticket_period };
 }
 
 /** An address that cannot be had is the operator's to mend. */
@@ -279,16 +285,13 @@ function clusterOptions(config: Config, log: Logger): Parameters<typeof openClus
 function addHosts(
   config: Config,
   hosts: Hosts,
-  accounts: ReadonlyMap<string, Accounts>,
   log: Logger,
+  accountsOf: (type: string, hooks: HookTable) => AccountDirectory,
 ): ReadonlyMap<string, HostType> {
   const types = new Map<string, HostType>();
   for (const name of Object.keys(config.host_types)) {
-    types.set(name, {
-      name,
-      hooks: new HookTable(log.with({ hostType: name })),
-      accounts: { exists: (account) => accounts.get(account.domain)?.exists(account.local) ?? false },
-    });
+    const hooks = new HookTable(log.with({ hostType: name }));
+    types.set(name, { name, hooks, accounts: accountsOf(name, hooks) });
   }
   for (const { domain, type } of config.hosts) hosts.add(domain, types.get(type) as HostType);
   return types;

@@ -98,6 +98,9 @@ export interface IqHandler {
   readonly account?: IqMethods;
 }
 
+/** Does what a client asked for as it bound its session; may return the answer that its specification wants. */
+export type BindFeature = (session: Session, request: Element) => MaybePromise<Element | undefined>;
+
 /** Time, so that tests can own it. */
 export interface Clock {
   /** Seconds since 1970, whole. */
@@ -115,6 +118,10 @@ export interface SessionTable {
   locate(account: Jid): MaybePromise<readonly SessionEntry[]>;
   /** Whether any node holds an available session. Answers at once when this node does. */
   online(account: Jid): MaybePromise<boolean>;
+  /** Ends a session on whatever node it is; settles when its node has been told. */
+  end(entry: SessionEntry, condition: StreamCondition, text?: string): MaybePromise<void>;
+  /** Sessions on all nodes, kept as a counter. */
+  total(): MaybePromise<number>;
 }
 
 export interface Router {
@@ -124,15 +131,28 @@ export interface Router {
    */
   route(envelope: Envelope): MaybePromise<void>;
   /**
-   * Sends a stanza that a session took but could not pass on where it would have gone without that session; `at` is when
-   * it was taken, milliseconds since 1970 (XEP-0198 4). Never rejects.
+   * Sends a stanza that a session took but could not pass on to the one that has its address now, or else to where it
+   * would have gone without that session; `at` is when it was taken, milliseconds since 1970 (XEP-0198 4). Never rejects.
    */
-  reroute(envelope: Envelope, at: number): MaybePromise<void>;
+  reroute(envelope: Envelope, session: Jid, at: number): MaybePromise<void>;
 }
 
 /** Who has an account on this host type's domains. */
 export interface AccountDirectory {
   exists(account: Jid): MaybePromise<boolean>;
+  /** Refuses with a StanzaError a name or a password that is no good, and where accounts are kept elsewhere. */
+  create(account: Jid, password: string): Promise<"created" | "exists">;
+  /** Refuses as `create` does. */
+  setPassword(account: Jid, password: string): Promise<"changed" | "missing">;
+  /**
+   * Removes an account and all that is kept under its name, and ends its sessions on all nodes with not-authorized
+   * (XEP-0077 3.2); `gone` runs when it is gone, and its sessions are still there to hear of it.
+   */
+  remove(account: Jid, gone?: () => void): Promise<void>;
+  /** How many accounts a domain has, as far as its stores can count. */
+  count(domain: string): Promise<number>;
+  /** Local parts in order, those after `after` first, at most `limit`. */
+  list(domain: string, after: string, limit: number): Promise<readonly string[]>;
 }
 
 /** What a started module works with. All that is registered through it is undone when the module stops. */
@@ -158,6 +178,8 @@ export interface ModuleContext<Config, Specs extends StoreSpecs> {
   feature(variable: string, of?: Addressee): void;
   /** A stream feature that needs no negotiation, shown to authenticated clients (RFC 6121 2.6.1, 3.4). */
   streamFeature(advertise: () => Element): void;
+  /** Something that a client may ask for while it binds its resource (XEP-0386), by an element in this namespace. */
+  bindFeature(xmlns: string, apply: BindFeature): void;
   /** Every feature that the modules of this host type advertise for its hosts, or their accounts; sorted. */
   features(of: Addressee): readonly string[];
   /** Another module's API; it must be named in `requires`. */

@@ -130,6 +130,11 @@ function contextOf(
       hooks.streamFeatures.add(advertise);
       undo.push(() => void hooks.streamFeatures.delete(advertise));
     },
+    bindFeature(xmlns, apply) {
+      if (hooks.bindFeatures.has(xmlns)) throw new Error(`two modules bind ${xmlns}, one of them ${module.name}`);
+      hooks.bindFeatures.set(xmlns, apply);
+      undo.push(() => void hooks.bindFeatures.delete(xmlns));
+    },
     features: (of) => [...hooks.features[of].keys()].sort(),
     use<Api>(provider: Provider<Api>): Api {
       const needed: readonly Provider<unknown>[] = module.requires ?? [];

@@ -5,7 +5,7 @@ import type { Logger } from "../observe/log.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import { CHECKED_BEFORE } from "../xml/limits.ts";
 import { parseElement } from "../xml/parser.ts";
-import { StanzaError } from "../xmpp/errors.ts";
+import { StanzaError, type StreamCondition } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 
 /** A session as the router needs it. */
@@ -33,6 +33,7 @@ interface Opening {
 const STANZA = "stanza";
 const REPLACED = "replaced";
 const RELEASED = "released";
+const END = "end";
 
 export interface SessionsOptions {
   readonly maxPerAccount: number;
@@ -59,6 +60,7 @@ export class Sessions implements SessionTable {
     cluster.bus.receive(STANZA, (message, node) => this.#stanzaFromNode(message, node));
     cluster.bus.receive(REPLACED, (message, node) => void this.#replacedByNode(message, node));
     cluster.bus.receive(RELEASED, (id) => this.#leaving.get(id)?.());
+    cluster.bus.receive(END, (message) => this.#endedByNode(message));
   }
 
   /** Says what becomes of a stanza that another node sent here for a session that has just gone. */
@@ -98,6 +100,16 @@ export class Sessions implements SessionTable {
   online(account: Jid): MaybePromise<boolean> {
     if (this.of(account).some((session) => session.available)) return true;
     return then(this.locate(account), (entries) => entries.some(({ priority }) => priority !== undefined));
+  }
+
+  total(): MaybePromise<number> {
+    return this.#cluster.registry.count();
+  }
+
+  end({ jid, id, node }: SessionEntry, condition: StreamCondition, text = ""): MaybePromise<void> {
+    const session = this.at(jid);
+    if (session?.id === id) return session.close(condition, text);
+    if (node !== this.nodeId) return this.#cluster.bus.send(node, END, JSON.stringify([jid.full, id, condition, text]));
   }
 
   /**
@@ -220,6 +232,13 @@ export class Sessions implements SessionTable {
     } finally {
       resolve();
     }
+  }
+
+  #endedByNode(message: string): void {
+    const [full, id, condition, text] = JSON.parse(message) as [string, string, StreamCondition, string];
+    const jid = parseJid(full);
+    const session = jid === undefined ? undefined : this.at(jid);
+    if (session?.id === id) session.close(condition, text);
   }
 
   #stanzaFromNode(message: string, node: string): void {

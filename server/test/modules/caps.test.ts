@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { LocalCluster } from "../../src/cluster/local/local-cluster.ts";
-import { defineModule, type Session } from "../../src/module/api.ts";
+import { type AccountDirectory, defineModule, type Session } from "../../src/module/api.ts";
 import { HookTable } from "../../src/module/hook-table.ts";
 import { swallow } from "../../src/module/hooks.ts";
 import { startModules } from "../../src/module/loader.ts";
@@ -71,6 +71,15 @@ interface Stage {
   client(name: string): Client;
 }
 
+const nobody: AccountDirectory = {
+  exists: () => false,
+  create: async () => "exists",
+  setPassword: async () => "missing",
+  remove: async () => {},
+  count: async () => 0,
+  list: async () => [],
+};
+
 async function stage(t: TestContext, settings: object = {}, { listens = true } = {}): Promise<Stage> {
   const hooks = new HookTable(silentLog);
   const clock = new WoundClock();
@@ -101,8 +110,8 @@ async function stage(t: TestContext, settings: object = {}, { listens = true } =
       hostType: "default",
       hooks,
       sessions,
-      accounts: { exists: () => true },
-      router: { route() {} },
+      accounts: nobody,
+      router: { route() {}, reroute() {} },
       clock,
       log: silentLog,
       metrics: createMetrics({ process: false }),
