@@ -9,6 +9,7 @@ import { StorageError } from "../storage/specs.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import type { Element } from "../xml/element.ts";
 import { StanzaError } from "../xmpp/errors.ts";
+import type { Jid } from "../xmpp/jid.ts";
 import { delayed, errorReply, iqResult, isRequest, mayBounce, messageType } from "../xmpp/stanza.ts";
 import { BARE_AVAILABLE, BARE_UNAVAILABLE, type MessageFate, NO_SUCH_RESOURCE } from "./delivery-rules.ts";
 import type { Host, Hosts } from "./hosts.ts";
@@ -43,7 +44,7 @@ export class Router implements RouterApi {
     });
   }
 
-  reroute(envelope: Envelope, at: number): MaybePromise<void> {
+  reroute(envelope: Envelope, session: Jid, at: number): MaybePromise<void> {
     return this.#settle(envelope, () => {
       const { stanza, to } = envelope;
       const host = this.#hosts.get(to.domain);
@@ -57,7 +58,7 @@ export class Router implements RouterApi {
       if (type === "error" || type === "headline") return;
       const late = { ...envelope, stanza: delayed(stanza, host.domain, new Date(at)) };
       return then(this.#sessions.locate(to), (entries) => {
-        const same = entries.find(({ jid }) => jid.resource === to.resource);
+        const same = entries.find(({ jid }) => jid.resource === session.resource);
         return same === undefined ? this.#deliverMessage(host, late, entries) : this.#deliverToEach(late, [same]);
       });
     });

@@ -76,7 +76,17 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
   sessions: [
     whole("max_per_account", 20, 1, 10_000),
     written("replace_timeout", 2 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+    written("resume_timeout", 5 * MS.m, ["0s", 0], ["24h", 24 * MS.h], "-1s", "25h"),
+    whole("resumptions_remembered", 10_000, 0, 10_000_000),
+    whole("unacked_stanzas", 500, 10, 100_000),
+    written("unacked_size", 2 * MIB, ["64KiB", 64 * KIB], ["1GiB", 1024 * MIB], "63KiB", "1025MiB"),
+    written("unacked_wait", 5 * MS.s, ["1ms", 1], ["1m", MS.m], "0ms", "61s"),
+    whole("ack_every", 10, 1, 10_000),
+    written("ack_after", MS.s, ["10ms", 10], ["1m", MS.m], "9ms", "61s"),
+    written("ack_timeout", MS.m, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
+    whole("inactive_stanzas", 100, 0, 10_000),
   ],
+  tls: [written("ticket_period", 12 * MS.h, ["1m", MS.m], ["168h", 168 * MS.h], "59s", "169h")],
   node: [
     written("drain", 0, ["0ms", 0], ["10m", 10 * MS.m], "-1s", "11m"),
     written("stop_timeout", 10 * MS.s, ["0ms", 0], ["10m", 10 * MS.m], "-1s", "11m"),
@@ -173,9 +183,12 @@ function checkBounds(section: string, table: string, all: readonly Bounds[]): vo
   }
 }
 
-test("every key of limits, auth and sessions that is not a secret is in this table", () => {
+/** Neither a number nor a span. */
+const OTHERS: ReadonlySet<string> = new Set(["decoy_secret", "resume_location"]);
+
+test("every key of limits, auth and sessions that counts something is in this table", () => {
   for (const section of ["limits", "auth", "sessions"] as const) {
-    const keys = Object.keys(schema.shape[section].unwrap().shape).filter((key) => key !== "decoy_secret");
+    const keys = Object.keys(schema.shape[section].unwrap().shape).filter((key) => !OTHERS.has(key));
     assert.deepEqual(
       SECTIONS[section]?.map(({ key }) => key),
       keys,

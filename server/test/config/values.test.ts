@@ -154,6 +154,9 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
   ],
   auth: [
     ['auth.decoy_secret = "s"', undefined],
+    ['sessions.resume_location = "n1.example.org:5222"', undefined],
+    ['sessions.resume_location = "[2001:db8::1]:5222"', undefined],
+    ['sessions.resume_location = "n1"', 'sessions.resume_location = "n1": must be "host:port" or "[address]:port"'],
     ['auth.decoy_secret = ""', "auth.decoy_secret = (hidden): must not be empty"],
   ],
 };
