@@ -1,5 +1,6 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { type AccountStore, SCRAM_HASHES, type ScramHash, type ScramKeys, StorageError } from "../storage/specs.ts";
+import { randomId } from "../util/ids.ts";
 import { StanzaError } from "../xmpp/errors.ts";
 import { Jid } from "../xmpp/jid.ts";
 import { prepareLocal, preparePassword, prepareScramPassword } from "../xmpp/precis.ts";
@@ -13,11 +14,14 @@ import {
   type SaslStream,
 } from "../xmpp/sasl/mechanism.ts";
 import { SASL_MECHANISMS } from "../xmpp/sasl/mechanisms.ts";
+import { TokenError } from "../xmpp/sasl/oauthbearer.ts";
 import { decoyKeys, deriveKeys, SCRAM_ITERATIONS } from "../xmpp/sasl/scram-keys.ts";
 import type { FastTokens } from "./fast-tokens.ts";
+import type { Guests } from "./guests.ts";
 import { HashQueue } from "./hash-queue.ts";
 import { weaknessOf } from "./password-rules.ts";
-import { Throttle } from "./throttle.ts";
+import { type Settle, Throttle } from "./throttle.ts";
+import type { TokenVerifier } from "./tokens.ts";
 
 export interface AccountsOptions {
   /** Shared by all hosts of a node. */
@@ -36,6 +40,27 @@ export interface AccountsOptions {
   readonly passwordLength?: number;
   /** Tokens to log in with (XEP-0484); without, there are none. */
   readonly tokens?: FastTokens | undefined;
+  /** Tokens of an issuer that speak for accounts (RFC 7628); without, none do. */
+  readonly bearer?: BearerTokens | undefined;
+  /** Who comes without an account (RFC 4505); without, nobody may. */
+  readonly guests?: Guests | undefined;
+}
+
+export interface BearerTokens {
+  readonly verifier: TokenVerifier;
+  /** Whether a token is enough, so that every name may be an account's; else the account must be in a store. */
+  readonly suffice: boolean;
+  /** Whether PLAIN takes a token in place of a password. */
+  readonly asPassword: boolean;
+}
+
+/** What came of holding a password against every store. */
+type Verdict = "right" | "wrong" | Undecided;
+
+interface Undecided {
+  readonly unreachable: StorageError;
+  /** Whether some store said no before, so that it was a guess. */
+  readonly tried: boolean;
 }
 
 /**
@@ -54,8 +79,12 @@ export class Accounts {
   readonly #hashes: readonly ScramHash[];
   readonly #offered: readonly ScramHash[];
   readonly #keepsKeys: boolean;
+  /** Of the hashes that keys are made for. */
+  readonly #strongest: ScramHash;
   /** Tokens that clients log in with in place of a password; undefined where there are none. */
   readonly tokens: FastTokens | undefined;
+  readonly #bearer: BearerTokens | undefined;
+  readonly #guests: Guests | undefined;
 
   constructor(domain: string, stores: readonly AccountStore[], options: AccountsOptions = {}) {
     this.domain = domain;
@@ -67,8 +96,11 @@ export class Accounts {
     this.#passwordLength = options.passwordLength ?? 8;
     this.#hashes = options.hashes ?? SCRAM_HASHES;
     this.#offered = options.offered ?? ["sha-1", "sha-256"];
+    this.#strongest = SCRAM_HASHES.findLast((hash) => this.#hashes.includes(hash)) ?? "sha-256";
     this.#keepsKeys = stores.some((store) => store.scram !== undefined);
     this.tokens = options.tokens;
+    this.#bearer = options.bearer;
+    this.#guests = options.guests;
   }
 
   /** The SASL mechanisms that some account of this host could use on this stream, the one to prefer first. */
@@ -76,7 +108,9 @@ export class Accounts {
     return SASL_MECHANISMS.filter(({ needs, hash, binds }) => {
       if (binds !== undefined && !binds.some((type) => channel.types.includes(type))) return false;
       if (needs === "scram") return this.#keepsKeys && hash !== undefined && this.#offered.includes(hash);
-      return needs === "verify";
+      if (needs === "token") return this.#bearer !== undefined;
+      if (needs === "anonymous") return this.#guests !== undefined;
+      return needs === "verify" && (this.#stores.length > 0 || this.#bearer?.asPassword === true);
     });
   }
 
@@ -99,7 +133,19 @@ export class Accounts {
     };
   }
 
+  /** Whether a name is, or may be, an account's: guests while they are here, and every name where a token is enough. */
   async exists(local: string): Promise<boolean> {
+    const account = this.#account(local);
+    return account !== undefined && (await this.#isKnown(account));
+  }
+
+  /** Whether the account is gone with its session, so that nothing must be kept for it. */
+  isGuest(local: string): boolean {
+    return this.#guests?.made(new Jid(local, this.domain)) === true;
+  }
+
+  /** Whether the account is in a store. */
+  async isKept(local: string): Promise<boolean> {
     const account = this.#account(local);
     return account !== undefined && (await this.#anyHas(account));
   }
@@ -108,23 +154,9 @@ export class Accounts {
   async verify(local: string, password: string): Promise<boolean> {
     const account = this.#account(local);
     if (account === undefined) return false;
-    const opaque = preparePassword(password);
-    let unreachable: StorageError | undefined;
-    for (const store of this.#stores) {
-      const keys = await strongestKeys(store, account);
-      if (keys !== undefined) return this.#matches(keys, password);
-      if (opaque === undefined || store.verify === undefined) continue;
-      try {
-        if (await store.verify(account, opaque)) return true;
-      } catch (error) {
-        // Its no would not have been the last word either.
-        unreachable = onlyStorageError(error);
-      }
-    }
-    // As slow as a wrong password, so that the time taken does not tell who has an account.
-    if (this.#keepsKeys) await this.#matches(this.#decoy(account), password);
-    if (unreachable !== undefined) throw unreachable;
-    return false;
+    const verdict = await this.#check(account, password);
+    if (typeof verdict === "object") throw verdict.unreachable;
+    return verdict === "right";
   }
 
   /**
@@ -134,6 +166,7 @@ export class Accounts {
   async create(local: string, password: string): Promise<"created" | "exists"> {
     const account = this.#account(local);
     if (account === undefined) throw new StanzaError("jid-malformed", "this cannot be an account's name");
+    if (this.#guests?.made(account)) return "exists";
     const store = this.#stores.find((each) => each.create !== undefined);
     if (store?.create === undefined) throw new StanzaError("not-allowed", "accounts of this host are kept elsewhere");
     const prepared = this.#acceptable(account, password);
@@ -183,26 +216,91 @@ export class Accounts {
   }
 
   #credentials(address: string): Credentials {
+    /** Whether the keys that are being proved may be the wrong ones, as a store did not answer. */
+    let doubtful = false;
     return {
-      scram: (local, hash) => {
+      scram: async (local, hash) => {
         if (!this.#throttle.admits(address, `${local}@${this.domain}`)) throw tooMany();
-        return answered(this.#scram(local, hash));
-      },
-      verify: async (local, password) => {
-        const settle = this.#attempt(address, local);
         try {
-          const right = await this.verify(local, password);
-          settle(right ? "right" : "wrong");
-          return right;
+          const found = await this.#scram(local, hash);
+          doubtful = found === "doubtful";
+          return found === "doubtful" ? undefined : found;
         } catch (error) {
-          settle("undecided");
           throw refusal(error);
         }
       },
+      verify: (local, password) => {
+        const settle = this.#attempt(address, local);
+        const asToken = this.#bearer?.asPassword === true && this.#bearer.verifier.isToken(password);
+        return asToken
+          ? this.#settled(settle, async () => (await this.#accountOf(password)) === local)
+          : this.#verified(settle, new Jid(local, this.domain), password);
+      },
       // Refused even when right: else a guess would be tried by proving it in an exchange begun before.
-      proved: (local, right) => this.#attempt(address, local)(right ? "right" : "wrong"),
+      proved: (local, right) => {
+        this.#attempt(address, local)(right ? "right" : doubtful ? "unproven" : "wrong");
+        if (!right && doubtful) throw new SaslError("temporary-auth-failure");
+      },
       ...(this.tokens === undefined ? {} : { fast: this.#fast(this.tokens, address) }),
+      ...(this.#bearer === undefined ? {} : { token: (token: string) => this.#token(token, address) }),
+      ...(this.#guests === undefined ? {} : { anonymous: () => this.#admitted(this.#guests, address) }),
     };
+  }
+
+  async #verified(settle: Settle, account: Jid, password: string): Promise<boolean> {
+    let verdict: Verdict;
+    try {
+      verdict = await this.#check(account, password);
+    } catch (error) {
+      settle("undecided");
+      throw refusal(error);
+    }
+    if (typeof verdict === "object") {
+      settle(verdict.tried ? "unproven" : "undecided");
+      throw refusal(verdict.unreachable);
+    }
+    settle(verdict);
+    return verdict === "right";
+  }
+
+  async #token(token: string, address: string): Promise<string> {
+    const settle = this.#throttle.attempt(address);
+    if (settle === undefined) throw tooMany();
+    let local = "";
+    await this.#settled(settle, async () => {
+      local = await this.#accountOf(token);
+      return true;
+    });
+    return local;
+  }
+
+  /** The local part of the account that a token speaks for; rejects with a TokenError. */
+  async #accountOf(token: string): Promise<string> {
+    const { verifier, suffice } = this.#bearer as BearerTokens;
+    const local = await verifier.accountOf(token);
+    const account = new Jid(local, this.domain);
+    const known = suffice ? !this.isGuest(local) : await this.#anyHas(account);
+    if (!known) throw verifier.refusal("the token is for an account that there is not");
+    return local;
+  }
+
+  async #settled(settle: Settle, decide: () => Promise<boolean>): Promise<boolean> {
+    try {
+      const right = await decide();
+      settle(right ? "right" : "wrong");
+      return right;
+    } catch (error) {
+      // A question, or a token that was good once, is no guess.
+      settle(error instanceof TokenError && error.guessed ? "wrong" : "undecided");
+      throw refusal(error);
+    }
+  }
+
+  #admitted(guests: Guests | undefined, address: string): string {
+    const local = guests?.admit(address, this.domain);
+    if (local === undefined)
+      throw new SaslError("temporary-auth-failure", "there are too many guests, try again later");
+    return local;
   }
 
   #fast(tokens: FastTokens, address: string): NonNullable<Credentials["fast"]> {
@@ -211,7 +309,7 @@ export class Accounts {
       const settle = this.#attempt(address, local);
       try {
         const redeemed = await tokens.redeem(account, login, matches);
-        const gone = typeof redeemed === "object" && !(await this.#anyHas(account));
+        const gone = typeof redeemed === "object" && !(await this.#isAccount(account));
         settle(redeemed === "wrong" || gone ? "wrong" : redeemed === "expired" ? "undecided" : "right");
         if (redeemed === "expired") throw new SaslError("credentials-expired");
         if (redeemed === "wrong" || gone) throw new SaslError("not-authorized");
@@ -229,13 +327,79 @@ export class Accounts {
     return settle;
   }
 
-  async #scram(local: string, hash: ScramHash): Promise<ScramKeys | undefined> {
+  /**
+   * Asks every store, so that an account in the first answers no sooner than one in none. "doubtful" when a store before
+   * the one that has the keys did not answer; rejects when the first did not, whoever asks.
+   */
+  async #scram(local: string, hash: ScramHash): Promise<ScramKeys | "doubtful" | undefined> {
     const account = new Jid(local, this.domain);
+    let found: ScramKeys | "doubtful" | undefined;
+    let answered = false;
     for (const store of this.#stores) {
-      const keys = await store.scram?.(account, hash);
-      if (keys !== undefined) return keys;
+      if (store.scram === undefined) continue;
+      try {
+        const keys = await store.scram(account, hash);
+        found ??= keys;
+        answered = true;
+      } catch (error) {
+        if (!answered) throw error;
+        onlyStorageError(error);
+        found ??= "doubtful";
+      }
     }
-    return undefined;
+    return found;
+  }
+
+  /**
+   * Does the same work for an account that is in no store as for a wrong password, wherever it is kept, so that the
+   * time taken does not tell: every store is asked, and one hash is made where any keeps keys.
+   */
+  async #check(account: Jid, password: string): Promise<Verdict> {
+    const opaque = preparePassword(password);
+    let decided = false;
+    let unreachable: StorageError | undefined;
+    let tried = false;
+    for (const store of this.#stores) {
+      let keys: ScramKeys | undefined;
+      try {
+        keys = await strongestKeys(store, account);
+        tried ||= store.scram !== undefined;
+      } catch (error) {
+        // It might have decided.
+        unreachable = onlyStorageError(error);
+        break;
+      }
+      if (keys !== undefined && !decided) {
+        decided = true;
+        if (await this.#matches(keys, password)) return "right";
+      }
+      if (opaque === undefined || store.verify === undefined) continue;
+      try {
+        // Where the answer is known already, nobody is asked about.
+        const right = decided ? store.verify(this.#nobody(), randomId()) : store.verify(account, opaque);
+        if ((await right) && !decided) return "right";
+        tried = true;
+      } catch (error) {
+        // Its no would not have been the last word either.
+        unreachable = onlyStorageError(error);
+      }
+    }
+    if (this.#keepsKeys && !decided) await this.#matches(this.#decoy(account), password);
+    return unreachable === undefined ? "wrong" : { unreachable, tried };
+  }
+
+  #nobody(): Jid {
+    return new Jid(randomBytes(16).toString("hex"), this.domain);
+  }
+
+  async #isKnown(account: Jid): Promise<boolean> {
+    if (this.#guests?.made(account)) return this.#guests.present(account);
+    return this.#isAccount(account);
+  }
+
+  async #isAccount(account: Jid): Promise<boolean> {
+    if (this.#guests?.made(account)) return false;
+    return this.#bearer?.suffice === true || (await this.#anyHas(account));
   }
 
   async #anyHas(account: Jid): Promise<boolean> {
@@ -259,7 +423,7 @@ export class Accounts {
   }
 
   #decoy(account: Jid): ScramKeys {
-    return decoyKeys(this.#decoySecret, "sha-256", account.bare, this.iterations);
+    return decoyKeys(this.#decoySecret, this.#strongest, account.bare, this.iterations);
   }
 
   #acceptable(account: Jid, password: string): string {
@@ -284,14 +448,6 @@ async function strongestKeys(store: AccountStore, account: Jid): Promise<ScramKe
 
 function tooMany(): SaslError {
   return new SaslError("temporary-auth-failure", "too many failed logins, try again in a minute");
-}
-
-async function answered<T>(request: Promise<T>): Promise<T> {
-  try {
-    return await request;
-  } catch (error) {
-    throw refusal(error);
-  }
 }
 
 /** RFC 6120 6.5.11: that a store does not answer, or that too many ask, says nothing about the credentials. */

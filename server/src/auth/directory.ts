@@ -36,7 +36,7 @@ export function accountDirectory({ accounts, hooks, sessions, log, forget }: Dir
       // Nobody can log in from here on.
       const kept = of(account.domain);
       await kept.remove(account.local);
-      if (await kept.exists(account.local)) {
+      if (await kept.isKept(account.local)) {
         throw new StanzaError("not-allowed", "accounts of this host are kept elsewhere");
       }
       // While its sessions are there: contacts are told that they are not.

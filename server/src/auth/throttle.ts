@@ -17,8 +17,11 @@ export const THROTTLE_DEFAULTS: ThrottleOptions = {
   entries: 50_000,
 };
 
-/** To be told once how an attempt ended. */
-export type Settle = (outcome: "right" | "wrong" | "undecided") => void;
+/**
+ * To be told once how an attempt ended: "undecided" when nothing could be tried, "unproven" when something was tried
+ * in vain, and what might have let the client in did not answer.
+ */
+export type Settle = (outcome: "right" | "wrong" | "undecided" | "unproven") => void;
 
 /**
  * Slows down who guesses passwords: once an address or an account has used up its failures, it gets the next one back
@@ -35,21 +38,21 @@ export class Throttle {
     this.#accounts = new Failures(now, failuresPerAccount, period, entries);
   }
 
-  /** Whether an attempt from this address on this account would be allowed now. */
-  admits(address: string, account: string): boolean {
-    return this.#addresses.admits(source(address)) && this.#accounts.admits(account);
+  /** Whether an attempt from this address on this account, if it is on one, would be allowed now. */
+  admits(address: string, account?: string): boolean {
+    return this.#addresses.admits(source(address)) && (account === undefined || this.#accounts.admits(account));
   }
 
   /**
    * Begins an attempt, or undefined if it is not allowed. Until it ends it counts as failed for the account, so that
    * guessing many at once is no way around; not for the address, which many honest clients may share.
    */
-  attempt(address: string, account: string): Settle | undefined {
+  attempt(address: string, account?: string): Settle | undefined {
     if (!this.admits(address, account)) return undefined;
-    this.#accounts.add(account);
+    if (account !== undefined) this.#accounts.add(account);
     return (outcome) => {
       if (outcome === "wrong") this.#addresses.add(source(address));
-      else this.#accounts.takeBack(account);
+      else if (outcome !== "unproven" && account !== undefined) this.#accounts.takeBack(account);
     };
   }
 
@@ -107,7 +110,7 @@ class Failures {
 }
 
 /** What counts as one source: an IPv4 address, or the /64 that an IPv6 client picks its addresses from. */
-function source(address: string): string {
+export function source(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
   if (!isIPv6(address)) return address;
