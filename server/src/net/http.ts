@@ -50,6 +50,8 @@ export interface UpgradeRequest {
   readonly head: Buffer;
   readonly address: string;
   readonly secure: boolean;
+  /** Whether a trusted proxy is in between, so that the client's own TLS, if any, is not that of the socket. */
+  readonly proxied: boolean;
 }
 
 /** A refusal that the client is meant to read. */
@@ -235,7 +237,7 @@ class Site {
     return handler({ method, path, query: new URLSearchParams(query), headers, ...this.#client(message), body });
   }
 
-  #client(message: IncomingMessage): { address: string; secure: boolean } {
+  #client(message: IncomingMessage): { address: string; secure: boolean; proxied: boolean } {
     const { socket, headers } = message;
     const peer = socket.remoteAddress ?? "";
     // Of several, the nearest proxy's word is the last.
@@ -244,9 +246,11 @@ class Site {
       .at(-1)
       ?.trim()
       .toLowerCase();
+    const proxied = this.#trusted.has(peer);
     return {
       address: forwardedAddress(peer, headers["x-forwarded-for"]?.toString(), this.#trusted),
-      secure: socket instanceof TLSSocket || (this.#trusted.has(peer) && (proto === "https" || proto === "wss")),
+      secure: socket instanceof TLSSocket || (proxied && (proto === "https" || proto === "wss")),
+      proxied,
     };
   }
 

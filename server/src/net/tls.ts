@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createSecureContext, type SecureContext, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { generate } from "selfsigned";
+import { certifiedBy, channelOf } from "./channel.ts";
 import { TransportError } from "./errors.ts";
 import type { Timers } from "./timers.ts";
 import type { TlsFacts } from "./transport.ts";
@@ -256,6 +257,8 @@ export function tlsFacts(socket: TLSSocket): TlsFacts {
     version: socket.getProtocol() ?? "",
     cipher: socket.getCipher().standardName,
     alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "",
+    channel: channelOf(socket),
+    certified: certifiedBy(socket),
   };
 }
 

@@ -1,12 +1,18 @@
 /** What carries one XML stream: a TCP socket, plain or under TLS, or a WebSocket. */
 
-/** What TLS agreed on, for channel binding and the log. */
+import type { Channel } from "../xmpp/sasl/mechanism.ts";
+
+/** What TLS agreed on, for logins and the log. */
 export interface TlsFacts {
   /** "TLSv1.2" or "TLSv1.3". */
   readonly version: string;
   readonly cipher: string;
   /** The ALPN protocol, or "" when none was agreed. */
   readonly alpn: string;
+  /** What a login can be bound to. */
+  readonly channel: Channel;
+  /** The XMPP addresses of the certificate that the client showed, if it did and TLS found it valid. */
+  readonly certified: readonly string[];
 }
 
 /** Hears what happens to a transport. Calls never overlap. */
@@ -24,6 +30,7 @@ export interface Transport {
   /** The client's IP address; behind a load balancer the one its PROXY header or X-Forwarded-For named. */
   readonly address: string;
   readonly secure: boolean;
+  /** Of the TLS that the client itself speaks with us; none where it ends in a load balancer. */
   readonly tls: TlsFacts | undefined;
   /** Bytes taken by `write` that the peer has not taken yet. */
   readonly backlog: number;

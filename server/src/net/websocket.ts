@@ -48,7 +48,7 @@ export function webSocketUpgrade(options: WebSocketOptions): UpgradeHandler {
   };
   const server = new WebSocketServer(serverOptions);
   let connections = 0;
-  return ({ message, socket, head, address, secure }) => {
+  return ({ message, socket, head, address, secure, proxied }) => {
     // RFC 7395 3.1: without the subprotocol the peer expects to speak something else.
     const protocols = (message.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim());
     if (!protocols.includes("xmpp")) return refuseUpgrade(socket, 400, 'the WebSocket subprotocol must be "xmpp"');
@@ -65,6 +65,7 @@ export function webSocketUpgrade(options: WebSocketOptions): UpgradeHandler {
         new WebSocketTransport(webSocket, socket, {
           address,
           secure,
+          proxied,
           timers,
           shaper: options.shaper,
           maxBacklogBytes: options.maxBacklogBytes ?? 1024 * 1024,
@@ -79,6 +80,7 @@ export function webSocketUpgrade(options: WebSocketOptions): UpgradeHandler {
 interface WebSocketTransportOptions {
   readonly address: string;
   readonly secure: boolean;
+  readonly proxied: boolean;
   readonly timers: Timers;
   readonly shaper: ShaperOptions | undefined;
   readonly maxBacklogBytes: number;
@@ -116,7 +118,7 @@ export class WebSocketTransport implements Transport {
   constructor(webSocket: WebSocket, socket: Duplex, options: WebSocketTransportOptions) {
     this.address = options.address;
     this.secure = options.secure;
-    this.tls = socket instanceof TLSSocket ? tlsFacts(socket) : undefined;
+    this.tls = socket instanceof TLSSocket && !options.proxied ? tlsFacts(socket) : undefined;
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.#options = options;
