@@ -376,6 +376,18 @@ const certificate = z.strictObject({
     .describe("The domains it is shown for."),
 });
 
+const tls = z.strictObject({
+  ticket_secret: secret
+    .optional()
+    .meta({ fallback: "a new one at each start" })
+    .describe(
+      "The same on all nodes: a client that comes back, to whichever of them, goes on with its TLS session instead of a whole handshake.",
+    ),
+  ticket_period: duration("12h", { min: "1m", max: "168h" }).describe(
+    "How long one key made of the secret is used; sessions of the keys before it are forgotten.",
+  ),
+});
+
 const host = z.strictObject({
   domain: domainName.describe("What stands after the @ of its accounts."),
   type: name.default("default").describe("Its host type."),
@@ -409,6 +421,7 @@ export const schema = z.strictObject({
     .default([])
     .meta({ fallback: "a self-signed one, kept in `node.data_dir`" })
     .describe("The first is shown to clients that name no domain. SIGHUP reads the files again."),
+  tls: tls.prefault({}).describe("TLS sessions."),
   storage: z
     .record(name, storage)
     .prefault({ main: { driver: "sqlite" } })
