@@ -117,21 +117,27 @@ export class Sessions implements SessionTable {
    * Throws resource-constraint when the account has too many already.
    */
   async open(session: LocalSession): Promise<void> {
-    const others = (await this.locate(session.jid)).filter(({ jid }) => jid.resource !== session.jid.resource);
-    if (others.length >= this.#options.maxPerAccount) {
-      throw new StanzaError("resource-constraint", `no more than ${this.#options.maxPerAccount} sessions`);
-    }
     const { promise: ready, resolve } = Promise.withResolvers<void>();
     this.#opening.set(session.id, { session, ready });
     try {
       const older = await this.#cluster.registry.claim(session.entry);
       if (older !== undefined) await this.#evict(older, ready);
+      else await this.#checkRoom(session);
       // Unless a still newer one has come by meanwhile, and has closed it.
       if (this.#opening.has(session.id)) this.#add(session);
     } finally {
       this.#opening.delete(session.id);
       resolve();
     }
+  }
+
+  /** Asked when the address is claimed already, so that of two who come at once both may be refused, but never both let in. */
+  async #checkRoom(session: LocalSession): Promise<void> {
+    const entries = await this.#cluster.registry.locate(session.jid);
+    const present = entries.filter((entry) => this.#isLive(entry) || this.#opening.has(entry.id));
+    if (present.length <= this.#options.maxPerAccount) return;
+    await this.#cluster.registry.release(session.entry);
+    throw new StanzaError("resource-constraint", `no more than ${this.#options.maxPerAccount} sessions`);
   }
 
   /** A promise that the session which is about to have this address has it; undefined when there is none. */

@@ -103,3 +103,36 @@ test("contacts hear the good-bye of a replaced session before the presence of th
     "<presence from='alice@example.org/desk' to='carol@example.org/desk'><status>new</status></presence>",
   );
 });
+
+test("however many come at once, on two nodes, no account has more sessions than it may", async (t) => {
+  const neighbourhood = new Neighbourhood();
+  const store = memoryDriver();
+  const limit = "[sessions]\nmax_per_account = 3";
+  const one = await startServer(t, { cluster: neighbourhood.join("n1"), store, toml: limit });
+  const two = await startServer(t, {
+    cluster: neighbourhood.join("n2"),
+    store,
+    toml: `node = { id = "n2" }\n${limit}`,
+  });
+  await one.account("alice");
+  const clients = await Promise.all(
+    Array.from({ length: 8 }, async (_, i) => {
+      const client = await (i % 2 === 0 ? one : two).connect();
+      await client.open();
+      await client.scram("alice");
+      await client.open();
+      return client;
+    }),
+  );
+  for (const [i, client] of clients.entries()) {
+    client.send(`<iq type='set' id='b'><bind xmlns='${NS.bind}'><resource>r${i}</resource></bind></iq>`);
+  }
+  const answers = await Promise.all(clients.map((client) => client.next()));
+  const bound = answers.filter(({ attrs }) => attrs.type === "result");
+  assert.ok(bound.length <= 3, `${bound.length} were let in`);
+  for (const refused of answers.filter(({ attrs }) => attrs.type !== "result")) {
+    assert.ok(refused.child("error")?.child("resource-constraint", NS.stanzaErrors), refused.toXml());
+  }
+  // Who was refused holds nothing: those who were not can come back, one after the other.
+  for (const [i, { attrs }] of answers.entries()) if (attrs.type === "result") await one.login("alice", `r${i}`);
+});
