@@ -1,4 +1,6 @@
 import type { AnyModule } from "../module/api.ts";
+import { adhoc } from "./adhoc.ts";
+import { adminCommands } from "./admin-commands.ts";
 import { caps } from "./caps.ts";
 import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
@@ -8,5 +10,8 @@ import { roster } from "./roster.ts";
 
 /** Every module there is, by the name that the configuration knows it under. */
 export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
-  [roster, presence, disco, contactAddresses, caps, ping].map((module: AnyModule) => [module.name, module]),
+  [roster, presence, disco, contactAddresses, caps, adhoc, adminCommands, ping].map((module: AnyModule) => [
+    module.name,
+    module,
+  ]),
 );

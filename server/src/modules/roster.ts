@@ -172,7 +172,15 @@ export const roster = defineModule({
 
     iq(NS.roster, "query", { account: { get: answer, set } });
     streamFeature(() => element("sub", NS.preApproval));
-    on("accountRemoved", ({ account }) => stores.items.clear(account));
+    on("accountRemoved", async ({ account }) => {
+      const items = await api.list(account);
+      await stores.items.clear(account);
+      // XEP-0077 3.2: every subscription ends with the account.
+      for (const [bare, item] of items) {
+        const contact = parseJid(bare);
+        if (contact !== undefined) await removed(account, contact, item);
+      }
+    });
 
     return {
       ...api,
@@ -189,7 +197,7 @@ function ownOnly(from: Jid, to: Jid): void {
 }
 
 /** RFC 6121 2.1.2: a contact that only asks ("none + pending in") is not in the roster. */
-function isShown(item: RosterItem): boolean {
+export function isShown(item: RosterItem): boolean {
   return item.listed || item.approved || item.to !== "none" || item.from === "yes";
 }
 
@@ -201,7 +209,8 @@ function sameShown(a: RosterItem, b: RosterItem): boolean {
   return isShown(a) === isShown(b) && itemElement("x", a).toXml() === itemElement("x", b).toXml();
 }
 
-function itemElement(jid: string, item: RosterItem): Element {
+/** As it stands in a roster. */
+export function itemElement(jid: string, item: RosterItem): Element {
   const attrs: Record<string, string> = { jid, subscription: subscriptionName(item) };
   if (item.name !== "") attrs.name = item.name;
   if (item.to === "pending") attrs.ask = "subscribe";

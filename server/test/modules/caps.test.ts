@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { LocalCluster } from "../../src/cluster/local/local-cluster.ts";
-import { type AccountDirectory, defineModule, type Session } from "../../src/module/api.ts";
+import { defineModule, type Session } from "../../src/module/api.ts";
 import { HookTable } from "../../src/module/hook-table.ts";
 import { swallow } from "../../src/module/hooks.ts";
 import { startModules } from "../../src/module/loader.ts";
@@ -17,6 +17,7 @@ import type { Element } from "../../src/xml/element.ts";
 import { hash, hashInput, verificationString } from "../../src/xmpp/caps.ts";
 import { Jid, parseJid } from "../../src/xmpp/jid.ts";
 import { WoundClock } from "../support/clock.ts";
+import { nobody } from "../support/modules.ts";
 import { normal, parse, startServer } from "../support/server.ts";
 import { mistaken, taken } from "./settings.ts";
 
@@ -70,15 +71,6 @@ interface Stage {
   readonly told: string[];
   client(name: string): Client;
 }
-
-const nobody: AccountDirectory = {
-  exists: () => false,
-  create: async () => "exists",
-  setPassword: async () => "missing",
-  remove: async () => {},
-  count: async () => 0,
-  list: async () => [],
-};
 
 async function stage(t: TestContext, settings: object = {}, { listens = true } = {}): Promise<Stage> {
   const hooks = new HookTable(silentLog);
