@@ -1,4 +1,4 @@
-import { constants, createPrivateKey, hkdfSync, randomBytes, X509Certificate } from "node:crypto";
+import { constants, createHash, createPrivateKey, hkdfSync, randomBytes, X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -39,17 +39,22 @@ export interface TicketOptions {
   now?(): number;
 }
 
+interface Pem {
+  readonly cert: string;
+  readonly key: string;
+  /** The authorities whose certificates clients are asked for. */
+  readonly ca?: string;
+}
+
 interface Loaded {
   readonly names: readonly string[];
   readonly context: SecureContext;
-  readonly pem: { readonly cert: string; readonly key: string };
+  readonly pem: Pem;
   readonly expires: Date;
 }
 
 /** What https.createServer and setSecureContext want to know. */
-export interface ServerCredentials {
-  readonly cert: string;
-  readonly key: string;
+export interface ServerCredentials extends Pem {
   readonly minVersion: "TLSv1.2";
   readonly ciphers: string;
   readonly honorCipherOrder: true;
@@ -63,22 +68,35 @@ export class Certificates {
   readonly #files: readonly CertificateFiles[];
   readonly #reloaded = new Set<() => void>();
   readonly #tickets: Tickets;
+  readonly #authorities: string | undefined;
+  readonly #asking = new Set<Certificates>();
   #loaded: readonly Loaded[];
   #byName: ReadonlyMap<string, SecureContext>;
 
-  /** The first of `files` is shown to a client that names no domain or an unknown one. Throws an Error that names the file. */
-  constructor(files: readonly CertificateFiles[], tickets: TicketOptions = {}) {
+  /**
+   * The first of `files` is shown to a client that names no domain or an unknown one. With `authorities`, a PEM file,
+   * clients are asked for a certificate that one of these has signed. Throws an Error that names the file.
+   */
+  constructor(files: readonly CertificateFiles[], tickets: TicketOptions = {}, authorities?: string) {
     this.#files = files;
     this.#tickets = new Tickets(tickets);
-    this.#loaded = files.map((file) => load(file, this.#tickets.key));
+    this.#authorities = authorities;
+    this.#loaded = this.#load();
     if (this.#loaded.length === 0) throw new Error("TLS needs at least one certificate");
     this.#byName = byName(this.#loaded);
   }
 
+  /** The same for a listener that asks its clients for a certificate; it is read again together with these. */
+  asking(authorities: string): Certificates {
+    const asking = new Certificates(this.#files, {}, authorities);
+    this.#asking.add(asking);
+    return asking;
+  }
+
   /** Reads all files again: all of them count from the next handshake on, or, when one is wrong, it throws and none does. */
   reload(): void {
-    const key = this.#tickets.key;
-    this.#take(this.#files.map((file) => load(file, key)));
+    const all = [this, ...this.#asking].map((certificates) => ({ certificates, loaded: certificates.#load() }));
+    for (const { certificates, loaded } of all) certificates.#take(loaded);
   }
 
   onReload(listener: () => void): () => void {
@@ -108,6 +126,8 @@ export class Certificates {
       isServer: true,
       secureContext: this.contextFor(domain),
       SNICallback: (name, done) => done(null, this.contextFor(name)),
+      // Whoever has none, or one that is not good, may still log in otherwise.
+      ...(this.#authorities === undefined ? {} : { requestCert: true, rejectUnauthorized: false }),
       // RFC 7301 3.2: nothing in common ends in the alert no_application_protocol.
       ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     };
@@ -115,13 +135,23 @@ export class Certificates {
 
   /** The first certificate, for an HTTPS server's own context. */
   get credentials(): ServerCredentials {
-    return credentials(this.#first.pem, this.#tickets.key);
+    return credentials(this.#first.pem, this.#tickets.key(this.#loaded));
   }
 
   #renewTickets(): void {
     if (!this.#tickets.expired) return;
-    const key = this.#tickets.key;
-    this.#take(this.#loaded.map(({ pem, ...same }) => ({ ...same, pem, context: contextOf(pem, key) })));
+    this.#take(this.#withContexts(this.#loaded));
+  }
+
+  #load(): readonly Loaded[] {
+    const authorities = this.#authorities;
+    const ca = authorities === undefined ? {} : { ca: readAuthorities(authorities) };
+    return this.#withContexts(this.#files.map((file) => load(file, ca)));
+  }
+
+  #withContexts(files: readonly Omit<Loaded, "context">[]): readonly Loaded[] {
+    const key = this.#tickets.key(files);
+    return files.map((each) => ({ ...each, context: createSecureContext(credentials(each.pem, key)) }));
   }
 
   #take(loaded: readonly Loaded[]): void {
@@ -136,13 +166,12 @@ export class Certificates {
   }
 }
 
-/** The key that tickets are made with: another one in each period, the same on all nodes that know the secret. */
+/** The key that tickets are made with: another one in each period, the same on all nodes with this secret and these certificates. */
 class Tickets {
   readonly #secret: string | Uint8Array;
   readonly #periodMs: number;
   readonly #now: () => number;
   #period = -1;
-  #key: Buffer = Buffer.alloc(0);
 
   constructor({ secret = randomBytes(32), periodMs = DAY / 2, now = Date.now }: TicketOptions) {
     this.#secret = secret;
@@ -150,50 +179,65 @@ class Tickets {
     this.#now = now;
   }
 
-  /** Whether `key` is no longer the one it was when last asked for. */
+  /** Whether `key` would give another one than last. */
   get expired(): boolean {
     return Math.floor(this.#now() / this.#periodMs) !== this.#period;
   }
 
-  /** As OpenSSL wants it: 16 bytes of name, 32 of keys. */
-  get key(): Buffer {
-    if (this.expired) {
-      this.#period = Math.floor(this.#now() / this.#periodMs);
-      this.#key = Buffer.from(hkdfSync("sha256", this.#secret, "", `meerkat tls tickets ${this.#period}`, 48));
-    }
-    return this.#key;
+  /**
+   * As OpenSSL wants it: 16 bytes of name, 32 of keys. A session does not outlive the certificate that was shown, which
+   * its client may bind a login to (RFC 5929 4).
+   */
+  key(files: readonly { readonly pem: Pem }[]): Buffer {
+    this.#period = Math.floor(this.#now() / this.#periodMs);
+    const shown = createHash("sha256");
+    for (const { pem } of files) shown.update(pem.cert);
+    const what = `meerkat tls tickets ${this.#period} ${shown.digest("hex")}`;
+    return Buffer.from(hkdfSync("sha256", this.#secret, "", what, 48));
   }
 }
 
-function load({ certificate, key, domains }: CertificateFiles, ticketKey: Buffer): Loaded {
-  const pem = { cert: read(certificate), key: read(key) };
+function load({ certificate, key, domains }: CertificateFiles, ca: Pick<Pem, "ca"> = {}): Omit<Loaded, "context"> {
+  const pem = { cert: read(certificate), key: read(key), ...ca };
   const x509 = parse(certificate, () => new X509Certificate(pem.cert));
   const privateKey = parse(key, () => createPrivateKey(pem.key));
   if (!x509.checkPrivateKey(privateKey)) throw new Error(`${key} is not the key of ${certificate}`);
+  // What else may be wrong with the two.
+  parse(certificate, () => createSecureContext({ cert: pem.cert, key: pem.key }));
   return {
     names: (domains ?? certificateNames(x509)).map((name) => name.toLowerCase()),
-    context: parse(certificate, () => contextOf(pem, ticketKey)),
     pem,
     expires: new Date(x509.validTo),
   };
 }
 
-type Pem = Loaded["pem"];
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-function contextOf(pem: Pem, ticketKey: Buffer): SecureContext {
-  return createSecureContext(credentials(pem, ticketKey));
+/** OpenSSL would take a file of something else for one without authorities, and then trust nobody. */
+function readAuthorities(path: string): string {
+  const pem = read(path);
+  const certificates = pem.match(PEM_CERTIFICATE) ?? [];
+  if (certificates.length === 0) throw new Error(`TLS: ${path}: no certificate in PEM`);
+  for (const each of certificates) {
+    const x509 = parse(path, () => new X509Certificate(each));
+    if (!x509.ca) throw new Error(`TLS: ${path}: ${x509.subject} is the certificate of no authority`);
+  }
+  return pem;
 }
 
 function credentials(pem: Pem, ticketKeys: Buffer): ServerCredentials {
+  const asks = pem.ca !== undefined;
+  // RFC 7590 3.4, RFC 9325 3.3 and 3.5: no compression (CRIME), no second handshake within the first (RFC 6120 5.3.5).
+  const secureOptions = constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_NO_RENEGOTIATION;
   return {
     ...pem,
     minVersion: "TLSv1.2",
     ciphers: CIPHERS,
     honorCipherOrder: true,
-    // RFC 7590 3.4, RFC 9325 3.3 and 3.5: no compression (CRIME), no second handshake within the first (RFC 6120 5.3.5).
-    secureOptions: constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_NO_RENEGOTIATION,
-    // Sessions are good for every socket of this server, whichever node made them.
-    sessionIdContext: "meerkat",
+    // A session that goes on shows no certificate, so where one is asked for there is a whole handshake each time.
+    secureOptions: asks ? secureOptions | constants.SSL_OP_NO_TICKET : secureOptions,
+    // Sessions are good for every socket of this server, whichever node made them, but for those that ask for more.
+    sessionIdContext: asks ? "meerkat, asking" : "meerkat",
     ticketKeys,
   };
 }
@@ -292,7 +336,7 @@ export async function selfSigned(directory: string, domains: readonly string[]):
 function isStillGood({ certificate, key }: CertificateFiles, domains: readonly string[]): boolean {
   if (!existsSync(certificate) || !existsSync(key)) return false;
   try {
-    const { names, expires } = load({ certificate, key }, randomBytes(48));
+    const { names, expires } = load({ certificate, key });
     return expires.getTime() > Date.now() + 30 * DAY && domains.every((domain) => names.includes(domain.toLowerCase()));
   } catch {
     // Half-written or mismatched files, such as a crash between the two leaves: made anew.
