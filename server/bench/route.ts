@@ -37,7 +37,14 @@ const cluster = new LocalCluster({ kind: "local", nodeId: "bench" });
 const sessions = new Sessions(cluster, silentLog, { maxPerAccount: 10, replaceTimeoutMs: 1000 });
 const hosts = new Hosts();
 const hooks = new HookTable(silentLog);
-const accounts = accountDirectory({ accounts: new Map(), hooks, sessions, log: silentLog, forget: async () => {} });
+const accounts = accountDirectory({
+  accounts: new Map(),
+  hooks,
+  sessions,
+  log: silentLog,
+  serves: () => true,
+  forget: async () => {},
+});
 const host = hosts.add("example.org", { name: "default", hooks, accounts: { ...accounts, exists: () => true } });
 const router = new Router(hosts, sessions, silentLog, metrics);
 const store = memoryDriver();

@@ -99,7 +99,8 @@ export async function startNode(
     const types = addHosts(config, hosts, log, (type, hooks) => {
       const driver = drivers.get(config.host_types[type]?.storage ?? "") as StorageDriver;
       const forget = (account: Jid) => forgetAccount(MODULES.values(), driver, account);
-      return accountDirectory({ accounts, hooks, sessions, log, forget });
+      const serves = (domain: string) => hosts.get(domain)?.type.name === type;
+      return accountDirectory({ accounts, hooks, sessions, log, serves, forget });
     });
     observeCluster(cluster, sessions, hosts, metrics, log);
     health.add("cluster", () => cluster.healthy());

@@ -13,11 +13,13 @@ export interface DirectoryParts {
   readonly hooks: HookTable;
   readonly sessions: Sessions;
   readonly log: Logger;
+  /** Whether the domain is of the host type. */
+  serves(domain: string): boolean;
   /** Takes away all that modules keep under an account. */
   forget(account: Jid): Promise<void>;
 }
 
-export function accountDirectory({ accounts, hooks, sessions, log, forget }: DirectoryParts): AccountDirectory {
+export function accountDirectory({ accounts, hooks, sessions, log, serves, forget }: DirectoryParts): AccountDirectory {
   function of(domain: string): Accounts {
     const found = accounts.get(domain);
     if (found === undefined) throw new StanzaError("item-not-found", `${domain} is not served here`);
@@ -25,6 +27,7 @@ export function accountDirectory({ accounts, hooks, sessions, log, forget }: Dir
   }
 
   return {
+    serves,
     exists: (account) => accounts.get(account.domain)?.exists(account.local) ?? false,
     create: async (account, password) => of(account.domain).create(account.local, password),
     setPassword: async (account, password) => of(account.domain).setPassword(account.local, password),

@@ -135,6 +135,11 @@ export interface Router {
    * would have gone without that session; `at` is when it was taken, milliseconds since 1970 (XEP-0198 4). Never rejects.
    */
   reroute(envelope: Envelope, session: Jid, at: number): MaybePromise<void>;
+  /**
+   * Sends a presence to many bare JIDs, each as by `route`, but other nodes hear of it once each, however many they are.
+   * Never rejects.
+   */
+  fanOut(presence: Element, from: Jid, to: readonly Jid[]): MaybePromise<void>;
 }
 
 /** Who has an account on this host type's domains. */
@@ -153,6 +158,8 @@ export interface AccountDirectory {
   count(domain: string): Promise<number>;
   /** Local parts in order, those after `after` first, at most `limit`. */
   list(domain: string, after: string, limit: number): Promise<readonly string[]>;
+  /** Whether the domain is of this host type. */
+  serves(domain: string): boolean;
 }
 
 /** What a started module works with. All that is registered through it is undone when the module stops. */

@@ -3,20 +3,25 @@ import { z } from "zod";
 import { defineModule, type Envelope, type Session } from "../module/api.ts";
 import { seal } from "../module/envelope.ts";
 import { swallow, type Verdict } from "../module/hooks.ts";
+import { map } from "../storage/specs.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
-import { type Element, element } from "../xml/element.ts";
+import type { Element } from "../xml/element.ts";
 import { CHECKED_BEFORE } from "../xml/limits.ts";
 import { parseElement } from "../xml/parser.ts";
 import { StanzaError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
-import { NS } from "../xmpp/namespaces.ts";
-import { isSubscription, presencePriority, presenceType, type SubscriptionType } from "../xmpp/stanza.ts";
-import { inbound, outbound, type SubscriptionState, type Transition } from "../xmpp/subscription.ts";
-import { type RosterChange, type RosterItem, roster } from "./roster.ts";
+import { isSubscription, presencePriority, presenceType } from "../xmpp/stanza.ts";
+import { DirectedPresence, type KeptDirected } from "./presence/directed.ts";
+import { LEFT, Probes } from "./presence/probes.ts";
+import { Subscriptions } from "./presence/subscriptions.ts";
+import { farewell } from "./presence/words.ts";
+import { type RosterItem, roster } from "./roster.ts";
 
 const config = z.strictObject({
   /** Directed presences that one session may have out; beyond it the oldest is forgotten (it hears no good-bye). */
-  max_directed: z.int().min(1).max(100_000).default(1000),
+  max_directed: z.int().min(1).max(10_000).default(1000),
+  /** Whether they are kept in the store, so that the good-byes of a dead node's sessions are said by another node. */
+  keep_directed: z.boolean().default(true),
   /** Bytes of a request to subscribe, which is kept until it is answered. */
   max_request_size: z.int().min(256).max(262_144).default(16_384),
 });
@@ -25,21 +30,25 @@ export const presence = defineModule({
   name: "presence",
   implements: [{ rfc: 6121 }],
   config,
+  stores: { directed: map<KeptDirected>("directed_presence"), lastSeen: map<number>("last_presence") },
   requires: [roster],
 
-  start({ config: limits, sessions, accounts, router, filter, on, use }) {
+  start({ config: limits, stores, sessions, accounts, router, clock, log, filter, on, use }) {
     const contacts = use(roster);
-    /** Whom a session sent presence of its own accord, and owes a good-bye (RFC 6121 4.6). */
-    const directed = new WeakMap<Session, Map<string, Jid>>();
     /** On its way to one session, all that the account as a whole had to do with it being done. */
     const settled = new WeakSet<Envelope>();
+    const directed = new DirectedPresence(limits.keep_directed ? stores.directed : undefined, limits.max_directed, log);
+    const shared = { router, sessions, accounts, contacts, directed, settled };
+    const serves = (domain: string) => accounts.serves(domain);
+    const probes = new Probes({ ...shared, serves, lastSeen: stores.lastSeen });
+    const subscriptions = new Subscriptions({ ...shared, probes, maxRequestSize: limits.max_request_size });
 
     filter("userSend", "record", (envelope) => {
       const { stanza, origin } = envelope;
       if (stanza.name !== "presence" || origin.kind !== "client") return;
       const type = presenceType(stanza);
       if (type === undefined) return new StanzaError("bad-request", "there is no such type of presence");
-      if (isSubscription(type)) return silently(sendSubscription(envelope, type));
+      if (isSubscription(type)) return silently(subscriptions.send(envelope, type));
       const isBroadcast = stanza.attrs.to === undefined;
       if (type === "available") return isBroadcast ? silently(available(origin.session, stanza)) : direct(envelope);
       if (type === "unavailable") return isBroadcast ? silently(unavailable(origin.session, stanza)) : direct(envelope);
@@ -47,37 +56,32 @@ export const presence = defineModule({
     });
 
     filter("localDelivery", "record", (envelope) => {
-      const { stanza, to } = envelope;
-      if (stanza.name !== "presence" || to.local === "" || settled.has(envelope)) return;
-      const type = presenceType(stanza);
-      if (isSubscription(type)) return receiveSubscription(envelope, type);
-      if (type === "probe") return answerProbe(envelope);
+      if (envelope.stanza.name !== "presence" || settled.has(envelope)) return;
+      const type = presenceType(envelope.stanza);
+      if (isSubscription(type)) return subscriptions.receive(envelope, type);
+      if (type === "probe") return probes.answer(envelope);
       return;
     });
 
     filter("userReceive", "record", ({ envelope, session }) => {
-      if (envelope.stanza.name !== "presence" || presenceType(envelope.stanza) !== "probe") return;
-      // Whether the sender may know was decided where the probe was routed.
-      if (session.presence === undefined) return swallow;
-      return silently(router.route(seal(session.presence, session.jid, envelope.from)));
+      if (envelope.stanza.name !== "presence") return;
+      const type = presenceType(envelope.stanza);
+      if (type === "probe") return probes.reply(envelope, session);
+      // RFC 6121 4.6.1: who has gone needs no good-bye, nor does who cannot be reached.
+      if (type === "unavailable" || type === "error") directed.remove(session, envelope.from);
+      return;
     });
 
-    on("sessionClosed", async ({ session, lastPresence }) => {
-      const farewell = element("presence", NS.client, { type: "unavailable" });
-      await sayGoodBye(session, farewell);
-      if (lastPresence !== undefined) await leave(session, farewell);
-    });
+    on("sessionClosed", ({ session, lastPresence }) =>
+      depart(session, farewell(), lastPresence !== undefined, directed.take(session)),
+    );
 
     on("sessionLost", async ({ jid, available }) => {
-      if (available) await leave({ jid, id: "" }, element("presence", NS.client, { type: "unavailable" }));
+      if (available) await depart({ jid, id: "" }, farewell(), true, []);
+      await settleLost(jid);
     });
 
-    contacts.whenRemoved(async (account, contact, before) => {
-      // RFC 6121 2.5.2.
-      if (before.to !== "none") await announce("unsubscribe", account, contact);
-      if (before.from === "yes") await showUnavailable(account, contact);
-      if (before.from !== "none") await announce("unsubscribed", account, contact);
-    });
+    contacts.whenRemoved((account, contact, before) => subscriptions.removed(account, contact, before));
 
     /** RFC 6121 4.2 and 4.4. */
     async function available(session: Session, stanza: Element): Promise<void> {
@@ -94,16 +98,14 @@ export const presence = defineModule({
 
     /** What a client is told once it has come online: presence of its other sessions and its contacts, open requests. */
     async function greet(session: Session, items: ReadonlyMap<string, RosterItem>): Promise<void> {
-      const probe = element("presence", NS.client, { type: "probe" });
       for (const { jid, priority } of await sessions.locate(session.jid)) {
-        if (priority !== undefined && jid.full !== session.jid.full) await router.route(seal(probe, session.jid, jid));
+        if (priority !== undefined && jid.full !== session.jid.full) await probes.ask(jid, session.jid, "whole");
       }
-      await eachContact(items, async (contact, item) => {
-        if (item.to === "yes") await router.route(seal(probe, session.jid, contact));
+      await probes.gather(session, contactsOf(items, "to"));
+      for (const { from, request } of items.values()) {
         // RFC 6121 3.1.3: until it is answered, with whatever it carried.
-        if (item.from === "pending" && item.request !== "")
-          session.send(parseElement(Buffer.from(item.request), CHECKED_BEFORE));
-      });
+        if (from === "pending" && request !== "") session.send(parseElement(Buffer.from(request), CHECKED_BEFORE));
+      }
     }
 
     /** RFC 6121 4.5. */
@@ -111,174 +113,64 @@ export const presence = defineModule({
       const wasAvailable = session.available;
       // First of all, so that no contact who comes online just now is still shown the old presence.
       await session.announce(undefined, undefined);
-      if (wasAvailable) {
-        await router.route(seal(stanza, session.jid, session.jid));
-        await leave(session, stanza);
-      }
-      await sayGoodBye(session, stanza);
+      if (wasAvailable) await router.route(seal(stanza, session.jid, session.jid));
+      await depart(session, stanza, wasAvailable, directed.take(session));
     }
 
-    /** Others hear that a session is gone; if another has taken its address and spoken, the word would be wrong. */
-    async function leave({ jid, id }: Pick<Session, "jid" | "id">, farewell: Element): Promise<void> {
-      const items = await contacts.list(jid);
-      const isBack = (await sessions.locate(jid)).some(
-        (entry) => entry.jid.full === jid.full && entry.id !== id && entry.priority !== undefined,
-      );
-      if (!isBack) await broadcast(jid, farewell, items);
+    /** Others hear that a session is gone: those who see the account if it was available, and whom it showed itself to. */
+    async function depart(
+      { jid, id }: Pick<Session, "jid" | "id">,
+      stanza: Element,
+      wasAvailable: boolean,
+      shownTo: readonly Jid[],
+    ): Promise<void> {
+      const told = new Set<string>();
+      if (wasAvailable) {
+        const items = await contacts.list(jid);
+        const others = (await sessions.locate(jid)).filter((each) => each.id !== id && each.priority !== undefined);
+        // If another has taken its address and spoken, the word would be wrong.
+        const isBack = others.some((each) => each.jid.full === jid.full);
+        if (others.length === 0) await stores.lastSeen.set(jid, LEFT, clock.seconds());
+        if (!isBack) await broadcast(jid, stanza, items);
+        told.add(jid.bare);
+        for (const contact of contactsOf(items, "from")) told.add(contact.bare);
+      }
+      await Promise.all(shownTo.filter(({ bare }) => !told.has(bare)).map((to) => router.route(seal(stanza, jid, to))));
+    }
+
+    /** Says the good-byes that a dead node's sessions of this account cannot say any more. */
+    async function settleLost(account: Jid): Promise<void> {
+      const lost = await directed.takeLost(account.toBare(), await sessions.locate(account));
+      for (const [jid, shownTo] of lost)
+        await Promise.all(shownTo.map((to) => router.route(seal(farewell(), jid, to))));
     }
 
     async function broadcast(from: Jid, stanza: Element, items: ReadonlyMap<string, RosterItem>): Promise<void> {
-      await Promise.all([
-        router.route(seal(stanza, from, from.toBare())),
-        eachContact(items, async (contact, item) => {
-          if (item.from === "yes") await router.route(seal(stanza, from, contact));
-        }),
-      ]);
+      await router.fanOut(stanza, from, [from.toBare(), ...contactsOf(items, "from")]);
     }
 
     /** RFC 6121 4.6.3: it goes its way like any stanza, and is remembered for the day the session ends. */
-    function direct({ stanza, to, origin }: Envelope): Verdict {
+    function direct({ stanza, to, origin }: Envelope): MaybePromise<Verdict> {
       if (origin.kind !== "client") return;
-      const out = directed.get(origin.session) ?? new Map<string, Jid>();
-      directed.set(origin.session, out);
-      out.delete(to.full);
-      if (presenceType(stanza) === "available") out.set(to.full, to);
-      if (out.size > limits.max_directed) out.delete(out.keys().next().value as string);
+      if (presenceType(stanza) !== "available") directed.remove(origin.session, to);
+      // What a node that died alone has left behind is settled when the account next shows itself to someone.
+      else if (directed.add(origin.session, to)) void settleLost(origin.session.jid).catch(notSettled);
     }
 
-    async function sayGoodBye(session: Session, stanza: Element): Promise<void> {
-      const out = directed.get(session);
-      directed.delete(session);
-      for (const to of out?.values() ?? []) await router.route(seal(stanza, session.jid, to));
-    }
-
-    /** RFC 6121 3: the client asks, allows, or takes back. */
-    async function sendSubscription({ stanza, from, to }: Envelope, type: SubscriptionType): Promise<void> {
-      const account = from.toBare();
-      const contact = to.toBare();
-      if (stanza.attrs.to === undefined) throw new StanzaError("bad-request", "whose presence?");
-      if (account.bare === contact.bare) return;
-      if (type === "subscribe" || type === "subscribed") await contacts.checkRoom(account, contact);
-
-      const { change, passes } = await move(account, contact, "", (item) => outbound(item, type));
-      await contacts.push(account, contact, change);
-      if (!passes) return;
-      if (type === "unsubscribed" && change.before.from === "yes") await showUnavailable(account, contact);
-      await router.route(seal(stanza, account, contact));
-      if (type === "subscribed") await showPresence(account, contact);
-    }
-
-    /** RFC 6121 3 from the other side: a contact asks, allows, or takes back. */
-    async function receiveSubscription(envelope: Envelope, type: SubscriptionType): Promise<Verdict> {
-      const account = envelope.to.toBare();
-      const contact = envelope.from.toBare();
-      const stanza = envelope.stanza.with({ from: contact.full, to: account.full });
-      if (!envelope.to.isBare) {
-        // The account as a whole is meant.
-        await router.route({ ...envelope, to: account, stanza });
-        return swallow;
-      }
-      const request = stanza.toXml();
-      if (type === "subscribe" && Buffer.byteLength(request) > limits.max_request_size) {
-        throw new StanzaError("not-acceptable", `a request has at most ${limits.max_request_size} bytes`);
-      }
-      // RFC 6121 3.1.3: a stranger does not learn which accounts exist, nor how many contacts they have.
-      if (!(await accounts.exists(account))) return swallow;
-      if (type === "subscribe" && !(await contacts.hasRoom(account, contact))) return swallow;
-
-      const { change, passes, reply } = await move(account, contact, request, (item) => inbound(item, type));
-      // RFC 6121 3.1.3: a request is for every available session.
-      if (passes && type === "subscribe") return undefined;
-      // RFC 6121 3.1.6, 3.2.3, 3.3.3: an answer is for those that keep the roster, and comes before the roster push.
-      if (passes) await tellInterested(account, { ...envelope, stanza });
-      await contacts.push(account, contact, change);
-      if (type === "unsubscribe" && change.before.from === "yes") await showUnavailable(account, contact);
-      if (reply !== undefined) await announce(reply, account, contact);
-      if (reply === "subscribed") await showPresence(account, contact);
-      return swallow;
-    }
-
-    async function tellInterested(account: Jid, envelope: Envelope): Promise<void> {
-      for (const { jid } of await contacts.interested(account)) {
-        const copy = { ...envelope, to: jid };
-        settled.add(copy);
-        await router.route(copy);
-      }
-    }
-
-    async function move(
-      account: Jid,
-      contact: Jid,
-      request: string,
-      step: (state: SubscriptionState) => Transition,
-    ): Promise<Pick<Transition, "passes" | "reply"> & { change: RosterChange }> {
-      let passes = false;
-      let reply: SubscriptionType | undefined;
-      const change = await contacts.change(account, contact, (item) => {
-        const transition = step(item);
-        ({ passes, reply } = transition);
-        const { to, from, approved } = transition.state;
-        const asked = item.from === "pending" ? item.request : request;
-        return {
-          ...item,
-          to,
-          from,
-          approved,
-          listed: item.listed || approved || to !== "none" || from === "yes",
-          request: from === "pending" ? asked : "",
-        };
-      });
-      return { change, passes, reply };
-    }
-
-    /** RFC 6121 4.3.2. */
-    async function answerProbe({ stanza, from, to }: Envelope): Promise<Verdict> {
-      const account = to.toBare();
-      if (!(await contacts.seesPresence(from, account))) {
-        await announce("unsubscribed", account, from);
-        return swallow;
-      }
-      if (!to.isBare) return;
-      const online = (await sessions.locate(account)).filter(({ priority }) => priority !== undefined);
-      if (online.length === 0) {
-        await router.route(seal(element("presence", NS.client, { type: "unavailable" }), account, from));
-      }
-      for (const { jid } of online) await router.route(seal(stanza, from, jid));
-      return swallow;
-    }
-
-    /** Has every available session of the account, on whatever node, send its presence to the contact. */
-    async function showPresence(account: Jid, contact: Jid): Promise<void> {
-      const probe = element("presence", NS.client, { type: "probe" });
-      for (const { jid, priority } of await sessions.locate(account)) {
-        if (priority !== undefined) await router.route(seal(probe, contact, jid));
-      }
-    }
-
-    async function showUnavailable(account: Jid, contact: Jid): Promise<void> {
-      const farewell = element("presence", NS.client, { type: "unavailable" });
-      for (const { jid, priority } of await sessions.locate(account)) {
-        if (priority !== undefined) await router.route(seal(farewell, jid, contact));
-      }
-    }
-
-    function announce(type: SubscriptionType, account: Jid, contact: Jid): MaybePromise<void> {
-      return router.route(seal(element("presence", NS.client, { type }), account, contact.toBare()));
+    function notSettled(error: unknown): void {
+      log.warn("directed_presence.not_settled", { error });
     }
   },
 });
 
-/** Each contact is a pair of its own, so they go side by side (order is kept within a pair: RFC 6120 10.1). */
-async function eachContact(
-  items: ReadonlyMap<string, RosterItem>,
-  run: (contact: Jid, item: RosterItem) => Promise<void>,
-): Promise<void> {
-  await Promise.all(
-    [...items].map(([bare, item]) => {
-      const contact = parseJid(bare);
-      return contact === undefined ? undefined : run(contact, item);
-    }),
-  );
+/** The contacts who see the account ("from"), or whom it sees ("to"). */
+function contactsOf(items: ReadonlyMap<string, RosterItem>, half: "to" | "from"): Jid[] {
+  const contacts: Jid[] = [];
+  for (const [bare, item] of items) {
+    const contact = item[half] === "yes" ? parseJid(bare) : undefined;
+    if (contact !== undefined) contacts.push(contact);
+  }
+  return contacts;
 }
 
 /** The filter has done all there is to do. */

@@ -64,6 +64,35 @@ export class Router implements RouterApi {
     });
   }
 
+  fanOut(presence: Element, from: Jid, to: readonly Jid[]): MaybePromise<void> {
+    const reached: string[] = [];
+    const waiting: Promise<void>[] = [];
+    for (const each of to) {
+      const envelope = seal(presence, from, each);
+      const pending = this.#fanOne(envelope, reached);
+      if (pending instanceof Promise) waiting.push(pending);
+    }
+    const tell = () => this.#sessions.fanOut(from, presence, reached);
+    return waiting.length === 0 ? tell() : Promise.all(waiting).then(tell);
+  }
+
+  /** To the sessions of this node; `reached` gathers the addresses that the other nodes look for as well. */
+  #fanOne(envelope: Envelope, reached: string[]): MaybePromise<void> {
+    const { to, stanza } = envelope;
+    const host = this.#hosts.get(to.domain);
+    if (host === undefined || to.local === "") return this.route(envelope);
+    return this.#settle(envelope, () =>
+      then(host.type.hooks.filters.localDelivery.fire(envelope), (verdict) =>
+        carryOn(verdict, () => {
+          // Changed for this address alone, it goes by itself.
+          if (envelope.stanza !== stanza) return this.#deliver(host, envelope);
+          reached.push(to.bare);
+          return this.#sessions.deliverHere(envelope);
+        }),
+      ),
+    );
+  }
+
   /** Answers a stanza with an error, if its kind may be answered so. */
   refuse(envelope: Envelope, error: unknown): MaybePromise<void> {
     const told = this.#refusal(envelope, error);

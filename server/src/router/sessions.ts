@@ -3,6 +3,7 @@ import type { Cluster, SessionEntry } from "../cluster/cluster.ts";
 import type { Envelope, Session, SessionTable } from "../module/api.ts";
 import type { Logger } from "../observe/log.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
+import type { Element } from "../xml/element.ts";
 import { CHECKED_BEFORE } from "../xml/limits.ts";
 import { parseElement } from "../xml/parser.ts";
 import { StanzaError, type StreamCondition } from "../xmpp/errors.ts";
@@ -31,6 +32,7 @@ interface Opening {
 }
 
 const STANZA = "stanza";
+const FAN_OUT = "fan-out";
 const REPLACED = "replaced";
 const RELEASED = "released";
 const END = "end";
@@ -58,6 +60,7 @@ export class Sessions implements SessionTable {
     this.#log = log;
     this.#options = options;
     cluster.bus.receive(STANZA, (message, node) => this.#stanzaFromNode(message, node));
+    cluster.bus.receive(FAN_OUT, (message, node) => this.#fannedOut(message, node));
     cluster.bus.receive(REPLACED, (message, node) => void this.#replacedByNode(message, node));
     cluster.bus.receive(RELEASED, (id) => this.#leaving.get(id)?.());
     cluster.bus.receive(END, (message) => this.#endedByNode(message));
@@ -168,6 +171,25 @@ export class Sessions implements SessionTable {
     return this.#cluster.bus.send(entry.node, STANZA, message);
   }
 
+  /** To every available session of a bare JID that is on this node. */
+  deliverHere(envelope: Envelope): MaybePromise<void> {
+    const waiting: Promise<void>[] = [];
+    for (const session of this.of(envelope.to)) {
+      const pending = session.available ? session.deliver({ ...envelope }, false) : undefined;
+      if (pending instanceof Promise) waiting.push(pending);
+    }
+    if (waiting.length > 0) return Promise.all(waiting).then(() => {});
+  }
+
+  /** Has every other node deliver a presence to the available sessions it holds of these bare JIDs. */
+  fanOut(from: Jid, presence: Element, to: readonly string[]): MaybePromise<void> {
+    const others = this.#cluster.nodes().filter((node) => node !== this.nodeId);
+    if (others.length === 0 || to.length === 0) return;
+    const message = JSON.stringify([from.full, presence.with({ from: from.full }).toXml(), to]);
+    // What a node does not get is lost with its sessions, or as a presence to one of them would be.
+    return Promise.allSettled(others.map((node) => this.#cluster.bus.send(node, FAN_OUT, message))).then(() => {});
+  }
+
   #isLive({ node, jid, id }: SessionEntry): boolean {
     return node !== this.nodeId || this.at(jid)?.id === id;
   }
@@ -245,6 +267,19 @@ export class Sessions implements SessionTable {
     const jid = parseJid(full);
     const session = jid === undefined ? undefined : this.at(jid);
     if (session?.id === id) session.close(condition, text);
+  }
+
+  #fannedOut(message: string, node: string): void {
+    const [from, xml, accounts] = JSON.parse(message) as [string, string, string[]];
+    const sender = parseJid(from);
+    if (sender === undefined) return;
+    const presence = parseElement(Buffer.from(xml), CHECKED_BEFORE);
+    for (const bare of accounts) {
+      const to = this.#byAccount.has(bare) ? parseJid(bare) : undefined;
+      if (to === undefined) continue;
+      const stanza = presence.with({ to: to.full });
+      void this.deliverHere({ from: sender, to, origin: { kind: "node", node }, stanza });
+    }
   }
 
   #stanzaFromNode(message: string, node: string): void {

@@ -85,7 +85,7 @@ async function stage(t: TestContext, settings: object = {}) {
       hooks,
       sessions,
       accounts: nobody,
-      router: { route() {}, reroute() {} },
+      router: { route() {}, reroute() {}, fanOut() {} },
       clock,
       log: silentLog,
       metrics: createMetrics({ process: false }),

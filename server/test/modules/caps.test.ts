@@ -103,7 +103,7 @@ async function stage(t: TestContext, settings: object = {}, { listens = true } =
       hooks,
       sessions,
       accounts: nobody,
-      router: { route() {}, reroute() {} },
+      router: { route() {}, reroute() {}, fanOut() {} },
       clock,
       log: silentLog,
       metrics: createMetrics({ process: false }),

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
-import { startServer } from "../support/server.ts";
+import { normal, parse, startServer } from "../support/server.ts";
 import {
   befriend,
   come,
@@ -239,11 +239,26 @@ test("a probe is answered with what the account shows, at once to a session, els
   bob.send(`<presence to='${ALICE}' type='probe'/>`);
   await bob.receivesAll(shown(desk.jid, bob.jid), shown(phone.jid, bob.jid, "<show>xa</show>"));
   bob.send(`<presence to='${phone.jid}' type='probe'/><presence to='${silent.jid}' type='probe'/>`);
-  await bob.receives(shown(phone.jid, bob.jid, "<show>xa</show>"));
+  // RFC 6121 4.3.2: of a session asked for by name, only whether it is there.
+  await bob.receives(shown(phone.jid, bob.jid));
+  await bob.receives(gone(silent.jid, bob.jid));
+  bob.send(`<presence to='${ALICE}/nowhere' type='probe' id='7'/>`);
+  await bob.receives(`<presence type='unavailable' id='7' from='${ALICE}/nowhere' to='${bob.jid}'/>`);
   await phone.leave();
   await desk.leave();
-  bob.send(`<presence to='${ALICE}' type='probe'/>`);
-  await bob.receives(gone(ALICE, bob.jid));
+  bob.send(`<presence to='${ALICE}' type='probe' id='8'/>`);
+  const away = await bob.next();
+  const stamp = away.child("delay", "urn:xmpp:delay")?.attrs.stamp ?? "";
+  // RFC 6121 4.3.2.1: the question's id, as there is no other.
+  assert.equal(
+    normal(away),
+    normal(
+      parse(
+        `<presence type='unavailable' id='8' from='${ALICE}' to='${bob.jid}'><delay xmlns='urn:xmpp:delay' from='example.org' stamp='${stamp}'/></presence>`,
+      ),
+    ),
+  );
+  assert.ok(Math.abs(Date.parse(stamp) - Date.now()) < 60_000, stamp);
   await bob.receivesNothing();
   await silent.receivesNothing();
 });

@@ -73,6 +73,16 @@ test("a contact is filed under its prepared bare JID, and the subscription is no
   assert.deepEqual(await getRoster(alice), [item("jid='bob@example.org' subscription='none'")]);
 });
 
+test("an account is not its own contact", async (t) => {
+  const server = await startServer(t);
+  const alice = await server.login("alice", "desk");
+  for (const jid of ["alice@example.org", "alice@example.org/desk"]) {
+    set(alice, `<item jid='${jid}'/>`);
+    await isRefused(alice, "not-allowed", "cancel");
+  }
+  assert.deepEqual(await getRoster(alice), []);
+});
+
 test("a change of name keeps the subscription", async (t) => {
   const store = memoryDriver();
   const server = await startServer(t, { store });
@@ -111,6 +121,7 @@ test("bad items are refused and change nothing", async (t) => {
     ["<contact jid='bob@example.org'/>", "bad-request", "modify"],
     [`${bob}/>${bob}/>`, "bad-request", "modify"],
     [`${bob}><group>a</group><group>a</group></item>`, "bad-request", "modify"],
+    [`${bob}><group>a\u00e9</group><group>ae\u0301</group></item>`, "bad-request", "modify"],
     [`${bob}><group/></item>`, "not-acceptable", "modify"],
     [`${bob} subscription='remove'/>`, "item-not-found", "cancel"],
   ] as const) {
@@ -142,8 +153,10 @@ test("a roster holds as many contacts as the configuration says; more are refuse
   const store = memoryDriver();
   const server = await startServer(t, { store, toml: moduleConfig({ roster: "max_items = 2" }) });
   const alice = await server.login("alice", "desk");
-  // Whoever only asks to be let in takes up room as well.
+  // Whoever only asks to be let in takes up no room.
   await putItem(store, "alice@example.org", "mallory@example.org", { listed: false, from: "pending", request: "" });
+  set(alice, "<item jid='c@example.org'/>");
+  await isDone(alice);
   set(alice, "<item jid='a@example.org'/>");
   await isDone(alice);
   set(alice, "<item jid='b@example.org'/>");
@@ -157,19 +170,53 @@ test("a roster holds as many contacts as the configuration says; more are refuse
   await isDone(alice);
   set(alice, "<item jid='b@example.org'/>");
   await isDone(alice);
-  assert.deepEqual(await getRoster(alice), [item("jid='b@example.org' subscription='none'")]);
+  const left = [item("jid='b@example.org' subscription='none'"), item("jid='c@example.org' subscription='none'")];
+  assert.deepEqual(await getRoster(alice), left);
 });
 
-test("whoever asks a full roster to be let in is not told that it is full, nor that it exists", async (t) => {
-  const server = await startServer(t, { toml: moduleConfig({ roster: "max_items = 1" }) });
+test("as many requests of strangers are kept as the configuration says, and who asks in vain is not told", async (t) => {
+  const server = await startServer(t, { toml: moduleConfig({ roster: "max_items = 1, max_requests = 1" }) });
   const bob = await come(server, "bob", "desk");
   set(bob, "<item jid='a@example.org'/>");
   await isDone(bob);
   const alice = await server.login("alice", "desk");
+  const carol = await server.login("carol", "desk");
   alice.send("<presence to='bob@example.org' type='subscribe'/>");
   await alice.receivesNothing();
+  await hears(bob, "<presence type='subscribe' from='alice@example.org' to='bob@example.org'/>");
+  carol.send("<presence to='bob@example.org' type='subscribe'/>");
+  await carol.receivesNothing();
   await bob.receivesNothing();
-  assert.deepEqual(await getRoster(bob), [item("jid='a@example.org' subscription='none'")]);
+  // Who is in the roster already needs no room there.
+  const a = await server.login("a", "desk");
+  a.send("<presence to='bob@example.org' type='subscribe'/>");
+  await a.receivesNothing();
+  await hears(bob, "<presence type='subscribe' from='a@example.org' to='bob@example.org'/>");
+  // Let in, Alice would be one contact too many.
+  bob.send("<presence to='alice@example.org' type='subscribed'/>");
+  await bob.receivesNothing();
+  await alice.receivesNothing();
+  bob.send("<presence to='alice@example.org' type='unsubscribed'/>");
+  await bob.receivesNothing();
+  carol.send("<presence to='bob@example.org' type='subscribe'/>");
+  await carol.receivesNothing();
+  await hears(bob, "<presence type='subscribe' from='carol@example.org' to='bob@example.org'/>");
+});
+
+test("a roster takes as many bytes as the configuration says", async (t) => {
+  const server = await startServer(t, { toml: moduleConfig({ roster: "max_size = 1024" }) });
+  const alice = await server.login("alice", "desk");
+  const item = (jid: string, size: number) => `<item jid='${jid}@example.org' name='${"x".repeat(size)}'/>`;
+  set(alice, item("a", 1000));
+  await isDone(alice);
+  set(alice, item("b", 25));
+  await isRefused(alice, "not-allowed", "cancel");
+  set(alice, item("b", 24));
+  await isDone(alice);
+  set(alice, item("a", 1001));
+  await isRefused(alice, "not-allowed", "cancel");
+  set(alice, item("a", 999));
+  await isDone(alice);
 });
 
 test("removing a contact that only asks fails, and the question stays", async (t) => {

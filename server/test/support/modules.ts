@@ -4,6 +4,7 @@ import type { AccountDirectory } from "../../src/module/api.ts";
 /** No accounts at all. */
 export const nobody: AccountDirectory = {
   exists: () => false,
+  serves: () => false,
   create: async () => "exists",
   setPassword: async () => "missing",
   remove: async () => {},
