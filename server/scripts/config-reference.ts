@@ -69,7 +69,7 @@ function sectionText(key: string, section: Schema): string {
     `\`${header}\`: ${lowerFirst(meaning)}${isPlain ? "" : ` Default: ${fallback}.`}`,
     "",
   ];
-  lines.push(...tables(key, item ?? inner));
+  lines.push(...tables(key, item ?? inner), ...innerTables(header.slice(1, -1), item ?? inner));
   if (key === "host_types") lines.push(...modules());
   return lines.join("\n");
 }
@@ -82,6 +82,16 @@ function tables(key: string, table: Schema): string[] {
     const { [discriminator]: kind, ...others } = define(option).shape ?? {};
     const [value] = kind === undefined ? [] : (define(kind).values ?? []);
     return [`### ${key}: ${discriminator} = "${value}"`, "", bare(option).meaning, "", ...keyTable(others)];
+  });
+}
+
+/** The tables that stand in a table as the value of one of its keys. */
+function innerTables(header: string, table: Schema): string[] {
+  return Object.entries(define(table).shape ?? {}).flatMap(([key, value]) => {
+    const { inner, meaning } = bare(value);
+    const { type, shape = {} } = define(inner);
+    if (type !== "object") return [];
+    return [`### ${key}`, "", `\`[${header}.${key}]\`: ${lowerFirst(meaning)}`, "", ...keyTable(shape)];
   });
 }
 

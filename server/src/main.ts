@@ -21,9 +21,9 @@ async function main(): Promise<void> {
   process.on("SIGHUP", () => {
     try {
       node?.reload();
-      log.info("certificates.reloaded");
+      log.info("files.reloaded");
     } catch (error) {
-      log.error("certificates.not_reloaded", { error });
+      log.error("files.not_reloaded", { error });
     }
   });
   // A bug in one place must not take every client down; what it broke is in the log.

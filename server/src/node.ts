@@ -1,7 +1,17 @@
 /** One running server: everything the configuration names, started from the ground up and stopped the other way round. */
 import type { Accounts } from "./auth/accounts.ts";
 import { accountDirectory } from "./auth/directory.ts";
-import { accountObstacles, closeDrivers, type Drivers, openAccounts, openDrivers } from "./auth/stores.ts";
+import type { Guests } from "./auth/guests.ts";
+import type { KeySet } from "./auth/key-sets.ts";
+import {
+  accountObstacles,
+  closeDrivers,
+  type Drivers,
+  openAccounts,
+  openDrivers,
+  openGuests,
+  openKeySets,
+} from "./auth/stores.ts";
 import type { ClientStream } from "./c2s/client-stream.ts";
 import { StanzaCounters } from "./c2s/counters.ts";
 import { Resumptions } from "./c2s/resumptions.ts";
@@ -29,6 +39,7 @@ import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
 import { type LocalSession, Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
+import { then } from "./util/maybe-promise.ts";
 import { StreamError } from "./xmpp/errors.ts";
 import { type Jid, rememberJids } from "./xmpp/jid.ts";
 
@@ -36,6 +47,8 @@ const wallClock: Clock = { seconds: () => Math.floor(Date.now() / 1000), after: 
 
 /** How often the stores are asked whether they are well, milliseconds. */
 const STORE_CHECK_MS = 5000;
+/** How long what was kept for a guest outlives its last session: whoever says good-bye for it still finds its contacts. */
+const GUEST_MEMORY_MS = 5000;
 const RETRY_MS = { first: 250, longest: 5000 };
 
 export interface RunningNode {
@@ -44,7 +57,7 @@ export interface RunningNode {
   readonly metrics: Metrics;
   /** By domain. */
   readonly accounts: ReadonlyMap<string, Accounts>;
-  /** Reads the certificates again. */
+  /** Reads the certificates, and the keys of tokens, again. */
   reload(): void;
   /** Unready first, then good-bye to every client, then everything closed; settles within drain + stop_timeout and a little. */
   stop(): Promise<void>;
@@ -67,11 +80,12 @@ export async function startNode(
   rememberJids(config.limits.remembered_jids);
   const drivers = parts.drivers ?? (await openDrivers(config, log));
   const choices = chooseModules(config, drivers);
+  const keySets = openKeySets(config, log);
   const certificates = await openCertificates(config);
   const cluster = parts.cluster ?? (await openCluster(clusterOptions(config, log)));
   const metrics = createMetrics();
   const health = new Health();
-  const undo: (() => Promise<void>)[] = [() => closeDrivers(drivers)];
+  const undo: (() => Promise<void>)[] = [() => closeDrivers(drivers), () => closeKeySets(keySets)];
   const stopAll = async () => {
     for (const step of undo.reverse()) await step();
   };
@@ -89,7 +103,8 @@ export async function startNode(
     }
     undo.push(watchStores(config, drivers, health, metrics));
 
-    const accounts = openAccounts(config, drivers);
+    const guests = openGuests(config);
+    const accounts = openAccounts(config, drivers, { keySets, guests });
     const hosts = new Hosts();
     const sessions = new Sessions(cluster, log, {
       maxPerAccount: config.sessions.max_per_account,
@@ -121,6 +136,10 @@ export async function startNode(
       });
       undo.push(stop);
     }
+    for (const [name, visitors] of guests) undo.push(attend(visitors, types.get(name) as HostType, sessions));
+    metrics.gauge("xmpp_guests", "Clients without an account that are on this node.", () =>
+      [...guests.values()].reduce((sum, { count }) => sum + count, 0),
+    );
 
     const streams = new Set<ClientStream>();
     const resumptions = new Resumptions(config.sessions.resumptions_remembered);
@@ -168,7 +187,10 @@ export async function startNode(
       doors: [...doors, ...opsDoors],
       metrics,
       accounts,
-      reload: () => certificates?.reload(),
+      reload() {
+        certificates?.reload();
+        for (const keys of keySets.values()) keys.reload();
+      },
       async stop() {
         health.draining();
         log.info("node.draining", { sessions: sessions.count, ms: config.node.drain });
@@ -345,7 +367,9 @@ function watchStores(config: Config, drivers: Drivers, health: Health, metrics: 
   };
   const timer = setInterval(() => void look(), STORE_CHECK_MS);
   const types = Object.values(config.host_types);
-  health.add("storage", () => types.some(({ storage, accounts }) => isUp(storage) && accounts.some(isUp)));
+  health.add("storage", () =>
+    types.some(({ storage, accounts }) => isUp(storage) && (accounts.length === 0 || accounts.some(isUp))),
+  );
   for (const name of drivers.keys()) health.note(`storage.${name}`, () => isUp(name));
   metrics.gauges(
     "xmpp_storage_up",
@@ -378,6 +402,20 @@ async function expire(session: LocalSession, log: Logger): Promise<void> {
   } catch (error) {
     log.warn("session.not_released", { jid: session.jid.full, error });
   }
+}
+
+async function closeKeySets(keySets: ReadonlyMap<string, KeySet>): Promise<void> {
+  for (const keys of keySets.values()) await keys.close();
+}
+
+/** Guests' accounts end with their sessions. Returns what ends those that are left. */
+function attend(guests: Guests, { hooks, accounts }: HostType, sessions: Sessions): () => Promise<void> {
+  return guests.attend({
+    notices: hooks.notices,
+    online: (account) => then(sessions.locate(account), (entries) => entries.length > 0),
+    remove: (account) => accounts.remove(account),
+    after: GUEST_MEMORY_MS,
+  });
 }
 
 /** One timer for all streams. Returns what ends it. */

@@ -229,7 +229,7 @@ export class Accounts {
           throw refusal(error);
         }
       },
-      verify: (local, password) => {
+      verify: async (local, password) => {
         const settle = this.#attempt(address, local);
         const asToken = this.#bearer?.asPassword === true && this.#bearer.verifier.isToken(password);
         return asToken

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { why } from "../config/fill.ts";
 import { HttpService, HttpServiceError } from "../net/http-service.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
+import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
 
 export type VerificationKey = CryptoKey | KeyObject | Uint8Array;
 
@@ -24,26 +25,6 @@ export interface KeySet {
 export class KeysUnavailable extends Error {
   override readonly name = "KeysUnavailable";
 }
-
-export type Algorithm = keyof typeof ALGORITHMS;
-
-/** The signatures of RFC 7518 3.1 and RFC 8037 3.1, with the kind of key that each takes. */
-export const ALGORITHMS = {
-  HS256: "secret",
-  HS384: "secret",
-  HS512: "secret",
-  RS256: "rsa",
-  RS384: "rsa",
-  RS512: "rsa",
-  PS256: "rsa",
-  PS384: "rsa",
-  PS512: "rsa",
-  ES256: "prime256v1",
-  ES384: "secp384r1",
-  ES512: "secp521r1",
-  EdDSA: "ed25519",
-  Ed25519: "ed25519",
-} as const;
 
 /** RFC 7518 3.3. */
 const MIN_RSA_BITS = 2048;
@@ -288,7 +269,7 @@ function readPublicKey(text: string): KeyObject {
     throw new Error("is no public key in PEM");
   }
   const kind = keyKind(key);
-  if (!Object.values(ALGORITHMS).some((each) => each === kind)) {
+  if (!Object.values(TOKEN_ALGORITHMS).some((each) => each === kind)) {
     throw new Error(`is a key of a kind (${kind}) that signs no tokens; RSA, P-256, P-384, P-521 and Ed25519 do`);
   }
   const { modulusLength = MIN_RSA_BITS } = key.asymmetricKeyDetails ?? {};
@@ -304,5 +285,5 @@ function keyKind(key: KeyObject): string {
 }
 
 function kindFor(alg: string): string | undefined {
-  return Object.hasOwn(ALGORITHMS, alg) ? ALGORITHMS[alg as Algorithm] : undefined;
+  return Object.hasOwn(TOKEN_ALGORITHMS, alg) ? TOKEN_ALGORITHMS[alg as TokenAlgorithm] : undefined;
 }

@@ -1,16 +1,23 @@
 /** The stores and accounts that the configuration names: opened alike for the running node and for the command line. */
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { why } from "../config/fill.ts";
 import { ConfigError } from "../config/load.ts";
-import type { Config, StorageConfig } from "../config/schema.ts";
+import type { Config, HostTypeConfig, StorageConfig } from "../config/schema.ts";
 import type { Logger } from "../observe/log.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
 import { type AccountStore, map, type StorageDriver } from "../storage/specs.ts";
-import { Accounts, type AccountsOptions } from "./accounts.ts";
+import { PUBLIC_KEY_ALGORITHMS, secretAlgorithms } from "../xmpp/sasl/token-algorithms.ts";
+import { Accounts, type AccountsOptions, type BearerTokens } from "./accounts.ts";
 import { type ClientTokens, FastTokens } from "./fast-tokens.ts";
+import { Guests } from "./guests.ts";
 import { HashQueue } from "./hash-queue.ts";
+import { jwksFile, jwksUrl, type KeySet, pemKeys, secretKey } from "./key-sets.ts";
 import { Throttle } from "./throttle.ts";
+import { TokenVerifier } from "./tokens.ts";
+
+type TokenConfig = NonNullable<HostTypeConfig["jwt"]>;
 
 export type Drivers = ReadonlyMap<string, StorageDriver>;
 
@@ -122,7 +129,11 @@ export function accountObstacles(config: Config, drivers: Drivers): string[] {
 }
 
 /** The accounts of each domain. */
-export function openAccounts(config: Config, drivers: Drivers): ReadonlyMap<string, Accounts> {
+export function openAccounts(
+  config: Config,
+  drivers: Drivers,
+  { keySets, guests }: Ways = {},
+): ReadonlyMap<string, Accounts> {
   const { auth } = config;
   const shared: AccountsOptions = {
     hashing: new HashQueue({ running: auth.hashes_running, waiting: auth.hashes_waiting }),
@@ -142,10 +153,104 @@ export function openAccounts(config: Config, drivers: Drivers): ReadonlyMap<stri
   }
   return new Map(
     config.hosts.map(({ domain, type }) => {
-      const { accounts, password_length, storage } = config.host_types[type] as Config["host_types"][string];
+      const { accounts, password_length, storage, jwt } = config.host_types[type] as HostTypeConfig;
       const own = accounts.map((name) => stores.get(name)).filter((store) => store !== undefined);
       const tokens = openTokens(config, drivers.get(storage));
-      return [domain, new Accounts(domain, own, { ...shared, passwordLength: password_length, tokens })];
+      const bearer = jwt && bearerTokens(domain, jwt, keySets?.get(type));
+      const visitors = guests?.get(type);
+      return [
+        domain,
+        new Accounts(domain, own, { ...shared, passwordLength: password_length, tokens, bearer, guests: visitors }),
+      ];
+    }),
+  );
+}
+
+/** What lets clients in besides the stores, by host type. */
+export interface Ways {
+  readonly keySets?: ReadonlyMap<string, KeySet>;
+  readonly guests?: ReadonlyMap<string, Guests>;
+}
+
+/** The keys of each host type that takes tokens. Files are read, nothing is fetched yet. Throws a ConfigError. */
+export function openKeySets({ host_types }: Config, log: Logger): ReadonlyMap<string, KeySet> {
+  const sets = new Map<string, KeySet>();
+  const mistakes: string[] = [];
+  for (const [type, { jwt }] of Object.entries(host_types)) {
+    if (jwt === undefined) continue;
+    const warn = (message: string) => log.warn("token_keys.not_read", { hostType: type, message });
+    try {
+      sets.set(type, keySet(jwt, warn));
+    } catch (error) {
+      mistakes.push(`host_types.${type}.jwt.${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return sets;
+}
+
+function keySet(jwt: TokenConfig, warn: (message: string) => void): KeySet {
+  const now = () => performance.now();
+  if (jwt.secret !== undefined) return secretKey(jwt.secret);
+  if (jwt.public_keys !== undefined) return named("public_keys", () => pemKeys(jwt.public_keys ?? [], { now, warn }));
+  if (jwt.jwks_file !== undefined) return named("jwks_file", () => jwksFile(jwt.jwks_file ?? "", { now, warn }));
+  return jwksUrl({
+    url: jwt.jwks_url ?? "",
+    ca: jwt.ca === undefined ? undefined : readAuthority(jwt.ca),
+    timeout: jwt.jwks_timeout,
+    bytes: jwt.jwks_size,
+    refresh: jwt.jwks_refresh,
+    cooldown: jwt.jwks_cooldown,
+    keep: jwt.jwks_keep,
+    now,
+    warn,
+  });
+}
+
+/** Says of which key a file is that cannot be read. */
+function named(key: string, open: () => KeySet): KeySet {
+  try {
+    return open();
+  } catch (error) {
+    throw new Error(`${key} = ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** On the command line there are no keys, and nobody logs in; yet it must know which accounts there are. */
+const NO_KEYS: KeySet = { matching: () => [], reload: () => {}, close: async () => {} };
+
+function bearerTokens(domain: string, jwt: TokenConfig, keys: KeySet = NO_KEYS): BearerTokens {
+  const secretBytes = Buffer.byteLength(jwt.secret ?? "");
+  const fitting = jwt.secret === undefined ? PUBLIC_KEY_ALGORITHMS : secretAlgorithms(secretBytes);
+  const verifier = new TokenVerifier(domain, {
+    keys,
+    algorithms: jwt.algorithms ?? fitting,
+    issuer: jwt.issuer,
+    audience: jwt.audience,
+    scope: jwt.scope,
+    claim: jwt.claim,
+    form: jwt.form,
+    leeway: jwt.leeway / 1000,
+    discovery: jwt.openid_configuration,
+    now: Date.now,
+  });
+  return { verifier, suffice: jwt.account === "any", asPassword: jwt.as_password };
+}
+
+/** Those of each host type that takes any. */
+export function openGuests({ host_types, auth, limits }: Config): ReadonlyMap<string, Guests> {
+  const secret = auth.decoy_secret === undefined ? randomBytes(32) : Buffer.from(auth.decoy_secret);
+  return new Map(
+    Object.entries(host_types).flatMap(([type, { anonymous }]) => {
+      if (anonymous === undefined) return [];
+      const options = {
+        secret,
+        perAddress: anonymous.max_per_address,
+        max: anonymous.max_guests,
+        bindWithin: limits.negotiation_timeout,
+        now: () => performance.now(),
+      };
+      return [[type, new Guests(options)]];
     }),
   );
 }

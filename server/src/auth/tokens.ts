@@ -4,12 +4,13 @@ import { parseJid } from "../xmpp/jid.ts";
 import { prepareLocal } from "../xmpp/precis.ts";
 import { SaslError } from "../xmpp/sasl/mechanism.ts";
 import { type TokenAdvice, TokenError } from "../xmpp/sasl/oauthbearer.ts";
-import { type Algorithm, type KeySet, KeysUnavailable, type VerificationKey } from "./key-sets.ts";
+import type { TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
+import { type KeySet, KeysUnavailable, type VerificationKey } from "./key-sets.ts";
 
 export interface TokenRules {
   readonly keys: KeySet;
   /** No other is accepted, whatever a token's header says. */
-  readonly algorithms: readonly Algorithm[];
+  readonly algorithms: readonly TokenAlgorithm[];
   readonly issuer: string;
   /** The token must be for one of them. */
   readonly audience: readonly string[];

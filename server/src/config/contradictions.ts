@@ -1,3 +1,4 @@
+import { PUBLIC_KEY_ALGORITHMS, secretAlgorithms } from "../xmpp/sasl/token-algorithms.ts";
 import { nearest } from "./nearest.ts";
 import type { Config } from "./schema.ts";
 
@@ -6,6 +7,8 @@ export function contradictions(config: Partial<Config>): string[] {
   return [
     ...unknownStores(config),
     ...unknownHostTypes(config),
+    ...lettingNobodyIn(config),
+    ...unfitTokens(config),
     ...servedTwice(config),
     ...takenPorts(config),
     ...impatience(config),
@@ -37,6 +40,46 @@ function unknownHostTypes({ hosts, host_types }: Partial<Config>): string[] {
       ? []
       : [`hosts.${i}.type = "${type}": there is no such host type; ${remedy(type, types, "host_types")}`],
   );
+}
+
+function lettingNobodyIn({ host_types = {} }: Partial<Config>): string[] {
+  return Object.entries(host_types).flatMap(([type, { accounts, jwt, anonymous }]) => {
+    if (accounts.length > 0) return [];
+    if (jwt?.account === "existing") {
+      return [
+        `host_types.${type}.jwt.account = "existing": accounts is empty, so there are none; name a store there, or write "any"`,
+      ];
+    }
+    if (jwt !== undefined || anonymous !== undefined) return [];
+    return [
+      `host_types.${type}.accounts = []: nobody could log in; name a store, or add a table [host_types.${type}.jwt] or [host_types.${type}.anonymous]`,
+    ];
+  });
+}
+
+const TOKEN_KEYS = ["secret", "public_keys", "jwks_file", "jwks_url"] as const;
+
+function unfitTokens({ host_types = {} }: Partial<Config>): string[] {
+  return Object.entries(host_types).flatMap(([type, { jwt }]) => {
+    if (jwt === undefined) return [];
+    const at = `host_types.${type}.jwt`;
+    const [given, ...more] = TOKEN_KEYS.filter((key) => jwt[key] !== undefined);
+    if (given === undefined) return [`${at}: no key to check tokens with; add one of ${TOKEN_KEYS.join(", ")}`];
+    if (more.length > 0) return [`${at}.${more[0]}: there is ${given} already; take one of them out`];
+    if (jwt.ca !== undefined && given !== "jwks_url") return [`${at}.ca: nothing is fetched; take it out`];
+    const bytes = Buffer.byteLength(jwt.secret ?? "");
+    const fitting = given === "secret" ? secretAlgorithms(bytes) : PUBLIC_KEY_ALGORITHMS;
+    if (fitting.length === 0) {
+      return [
+        `${at}.secret = (hidden): has ${bytes} bytes; RFC 7518 3.2 wants 32 at least, such as of openssl rand -hex 32`,
+      ];
+    }
+    return (jwt.algorithms ?? []).flatMap((algorithm, i) =>
+      fitting.includes(algorithm)
+        ? []
+        : [`${at}.algorithms.${i} = "${algorithm}": does not go with ${given}; there are ${fitting.join(", ")}`],
+    );
+  });
 }
 
 function remedy(unknown: string, known: readonly string[], section: string): string {

@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { LOG_LEVELS } from "../observe/log.ts";
 import { HTTP_OFFERS } from "../storage/drivers/http/offers.ts";
+import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
 import {
   count,
   domainName,
@@ -195,12 +196,69 @@ const storage = z.discriminatedUnion("driver", [
     ),
 ]);
 
+const algorithms = Object.keys(TOKEN_ALGORITHMS) as [TokenAlgorithm, ...TokenAlgorithm[]];
+const jwt = z
+  .strictObject({
+    issuer: text.describe("Who makes the tokens: their `iss`."),
+    audience: z.array(text).min(1).describe("Whom they are for: their `aud` must have one of these."),
+    secret: secret
+      .optional()
+      .describe("What this server and the issuer sign with, 32 bytes at least. This, or one of the next three keys."),
+    public_keys: z.array(text).min(1).max(10).optional().describe("Files of the issuer's public keys, in PEM."),
+    jwks_file: text.optional().describe("The file of its key set (RFC 7517). SIGHUP, or a change, reads files again."),
+    jwks_url: webUrl.optional().describe("Where its key set is."),
+    ca: ca.describe("The file of the authority that signed the certificate there; else the system's are asked."),
+    algorithms: z
+      .array(z.enum(algorithms))
+      .min(1)
+      .optional()
+      .meta({
+        allowed: `list: ${algorithms.map((algorithm) => `"${algorithm}"`).join(", ")}`,
+        fallback: "all that fit the keys",
+      })
+      .describe("Signatures that are accepted; HS… with a secret only, the others with public keys only."),
+    claim: text.default("sub").describe("The claim that names the account."),
+    form: z.enum(["local", "jid"]).default("local").describe("Whether that is a local part, or a bare JID."),
+    scope: text.optional().describe("The scope that a token must have."),
+    leeway: duration("30s", { max: "10m" }).describe("By how much the issuer's clock may differ from this one's."),
+    account: z
+      .enum(["existing", "any"])
+      .default("existing")
+      .describe(
+        "Whether an account must be in one of the stores, or a token is enough; then every name counts as one.",
+      ),
+    as_password: flag(false).describe("Whether PLAIN takes a token in place of a password."),
+    openid_configuration: webUrl
+      .optional()
+      .describe("What clients without a good token are told to find the issuer by (RFC 7628 3.2.2)."),
+    jwks_refresh: duration("1h", { min: "1m", max: "24h" }).describe("The key set is fetched again after so long."),
+    jwks_cooldown: duration("30s", { min: "1s", max: "1h" }).describe(
+      "And sooner for a key that it does not have, but not more often than this.",
+    ),
+    jwks_keep: duration("24h", { min: "1m", max: "168h" }).describe(
+      "How long it is used for while it cannot be fetched.",
+    ),
+    jwks_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For one fetch."),
+    jwks_size: size("64KiB", { min: "1KiB", max: "1MiB" }).describe("The largest key set."),
+  })
+  .meta({ allowed: "a table" });
+
+const anonymous = z
+  .strictObject({
+    max_per_address: count(5, 1, 100_000).describe("Guests from one client address (IPv6: from its /64), on one node."),
+    max_guests: count(1000, 1, 1_000_000).describe("Guests on one node."),
+  })
+  .meta({ allowed: "a table" });
+
 const hostType = z.strictObject({
   accounts: z
     .array(name)
-    .min(1)
     .default(["main"])
-    .describe("Stores that accounts may come from, asked in this order; new ones go to the first that takes any."),
+    .describe(
+      "Stores that accounts may come from, asked in this order; new ones go to the first that takes any. May be empty beside `jwt` or `anonymous`.",
+    ),
+  jwt: jwt.optional().describe("Tokens of an issuer, which let clients in (OAUTHBEARER, RFC 7628)."),
+  anonymous: anonymous.optional().describe("Guests: clients without an account, who are let in (ANONYMOUS, RFC 4505)."),
   storage: name.default("main").describe("The store that the modules keep their data in."),
   password_length: count(8, 1, 256).describe("Characters that a new password has at least."),
   modules: z

@@ -156,6 +156,19 @@ checkBounds("storage.main", 'driver = "http"\nurl = "https://h"', [
   written("longest_pause", 30 * MS.s, ["100ms", 100], ["1h", MS.h], "99ms", "61m"),
 ]);
 
+checkBounds("host_types.default.jwt", 'issuer = "i"\naudience = ["a"]\njwks_url = "https://h"', [
+  written("leeway", 30 * MS.s, ["0ms", 0], ["10m", 10 * MS.m], "-1s", "11m"),
+  written("jwks_refresh", MS.h, ["1m", MS.m], ["24h", 24 * MS.h], "59s", "25h"),
+  written("jwks_cooldown", 30 * MS.s, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
+  written("jwks_keep", 24 * MS.h, ["1m", MS.m], ["168h", 168 * MS.h], "59s", "169h"),
+  written("jwks_timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+  written("jwks_size", 64 * KIB, ["1KiB", KIB], ["1MiB", MIB], "1023B", "1025KiB"),
+]);
+checkBounds("host_types.default.anonymous", "", [
+  whole("max_per_address", 5, 1, 100_000),
+  whole("max_guests", 1000, 1, 1_000_000),
+]);
+
 function checkBounds(section: string, table: string, all: readonly Bounds[]): void {
   const line = (key: string, value: string | number) =>
     `[${section}]\n${table}\n${key} = ${typeof value === "string" ? JSON.stringify(value) : value}`;

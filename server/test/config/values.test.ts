@@ -60,7 +60,6 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
     ['[hosts]\ndomain = "example.org"', "hosts = a table: must be a list in [ ]"],
   ],
   host_types: [
-    ["host_types.default.accounts = []", "host_types.default.accounts = []: must have 1 entry or more"],
     ["host_types.default.modules.ping = 1", "host_types.default.modules.ping = 1: must be a table"],
     [
       "host_types.default = {}\nhost_types.Big = {}",
@@ -126,7 +125,7 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
     ['storage.main = { driver = "sqlite", path = ":memory:" }', undefined],
     [
       'storage.main = { driver = "mysql" }',
-      'storage.main.driver = "mysql": must be one of "memory", "sqlite", "postgres", "ldap"',
+      'storage.main.driver = "mysql": must be one of "memory", "sqlite", "postgres", "ldap", "http"',
     ],
     [
       'storage.main = { driver = "ldap", url = "http://x", bind_dn = "d", bind_password = "p", base = "b" }',

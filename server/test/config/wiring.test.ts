@@ -116,12 +116,12 @@ test("auth.hashes_running and hashes_waiting bound the passwords that are hashed
       `storage.main = { driver = "memory" }\nauth = { scram_iterations = 4096, hashes_running = 1, hashes_waiting = ${waiting} }`,
     );
     const accounts = openAccounts(config, stores).get("localhost");
-    // Each new account takes two hashes.
+    // Each new account takes three hashes.
     const made = ["alice", "bob"].map((local) => accounts?.create(local, "correct horse battery"));
     return (await Promise.allSettled(made)).map(({ status }) => status);
   };
-  assert.deepEqual(await make(3), ["fulfilled", "fulfilled"]);
-  assert.deepEqual(await make(1), ["fulfilled", "rejected"]);
+  assert.deepEqual(await make(5), ["fulfilled", "fulfilled"]);
+  assert.deepEqual(await make(2), ["fulfilled", "rejected"]);
 });
 
 test("auth.failures_remembered bounds the accounts whose failures are remembered", async (t) => {

@@ -9,6 +9,7 @@ export const anonymous: SaslMechanism = {
   name: "ANONYMOUS",
   needs: "anonymous",
   plaintext: false,
+  wordless: true,
   start: ({ credentials }) => ({
     step(response) {
       if (Array.from(decodeText(response)).length > MAX_TRACE)

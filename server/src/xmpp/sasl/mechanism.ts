@@ -132,6 +132,8 @@ export interface SaslMechanism {
   readonly binds?: readonly string[];
   /** Whether it shows the password to whoever reads the stream, so that it is offered under TLS only. */
   readonly plaintext: boolean;
+  /** Whether a client that sends no first message has said enough (XEP-0175 examples 2 and 3). */
+  readonly wordless?: boolean;
   start(context: SaslContext): SaslExchange;
 }
 

@@ -61,7 +61,7 @@ export class SaslNegotiation {
     if (found === undefined) return this.#refuse(new SaslError(refusal));
     this.#exchange = found.start(login === undefined ? this.#context : { ...this.#context, login });
     // RFC 6120 6.4.2: in every mechanism here the client speaks first; no initial response asks for an empty challenge.
-    return initial === "" ? { challenge: "" } : this.respond(initial);
+    return initial === "" && found.wordless !== true ? { challenge: "" } : this.respond(initial);
   }
 
   /** `<response/>`. Rejects only for a bug. */
