@@ -30,7 +30,8 @@ export interface StreamFeature<S extends NegotiatingStream> {
   readonly until: readonly Fact[];
   /** Whether an element of the peer is for this feature to take; anything that no offered feature takes ends the stream. */
   takes(element: Element): boolean;
-  advertise(stream: S): Element;
+  /** Undefined where there is nothing to tell this peer. */
+  advertise(stream: S): Element | undefined;
   /** Undefined asks for another round (a SASL challenge, say). A StreamError thrown here closes the stream. */
   negotiate(element: Element, stream: S): MaybePromise<Outcome | undefined>;
   /** Said before the stream is closed when the peer asks for this although it was not offered; without, a stream error. */

@@ -275,7 +275,8 @@ export class XmppStream<S extends NegotiatingStream> {
   }
 
   #advertise(): void {
-    const features = offered(this.#features, this.facts).map((feature) => feature.advertise(this.#owner.negotiating));
+    const told = offered(this.#features, this.facts).map((feature) => feature.advertise(this.#owner.negotiating));
+    const features = told.filter((each) => each !== undefined);
     this.transport.write(this.#framing.streamElement("features", features));
   }
 
