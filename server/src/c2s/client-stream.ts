@@ -10,7 +10,9 @@ import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Element } from "../xml/element.ts";
 import { type StanzaCondition, StanzaError, StreamError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
+import { NS } from "../xmpp/namespaces.ts";
 import type { SaslNegotiation } from "../xmpp/sasl/negotiation.ts";
+import { register, visitorOf } from "./features/register.ts";
 import type { Carrier } from "./outlet.ts";
 import type { ClientServices, ListenerPolicy } from "./services.ts";
 import { ClientSession } from "./session.ts";
@@ -105,7 +107,14 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
     this.#host = host;
     if (!this.facts.has("authenticated")) this.sasl = undefined;
     const ofModules = [...host.type.hooks.streamFeatures].map(announcement);
-    return { domain: host.domain, features: [...this.#policy.features, ...ofModules] };
+    return { domain: host.domain, features: [...this.#policy.features, ...ofModules, ...this.#registration(host)] };
+  }
+
+  /** For some, and where they could also log in. */
+  #registration({ type }: Host): readonly StreamFeature<ClientNegotiation>[] {
+    const { registrar } = type.hooks;
+    if (!registrar?.serves(visitorOf(this))) return [];
+    return [register(registrar, this.#policy.features.find(({ xmlns }) => xmlns === NS.sasl)?.needs ?? [])];
   }
 
   get session(): ClientSession | undefined {

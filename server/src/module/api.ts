@@ -98,6 +98,23 @@ export interface IqHandler {
   readonly account?: IqMethods;
 }
 
+/** A client that has not logged in. */
+export interface Visitor {
+  readonly address: string;
+  /** Whether what it sends is encrypted. */
+  readonly secure: boolean;
+  /** The domain that its stream is for. */
+  readonly domain: string;
+}
+
+/** Makes accounts for clients that have not logged in (XEP-0077). */
+export interface Registrar {
+  /** Whether the client is shown that it can register, and heard when it tries. */
+  serves(visitor: Visitor): boolean;
+  /** Answers a query; as IqAnswer does. */
+  answer(type: "get" | "set", query: Element, visitor: Visitor): MaybePromise<Element | undefined>;
+}
+
 /** Does what a client asked for as it bound its session; may return the answer that its specification wants. */
 export type BindFeature = (session: Session, request: Element) => MaybePromise<Element | undefined>;
 
@@ -187,6 +204,8 @@ export interface ModuleContext<Config, Specs extends StoreSpecs> {
   streamFeature(advertise: () => Element): void;
   /** Something that a client may ask for while it binds its resource (XEP-0386), by an element in this namespace. */
   bindFeature(xmlns: string, apply: BindFeature): void;
+  /** Who makes accounts for clients that have not logged in; one module may be that. */
+  registrar(registrar: Registrar): void;
   /** Every feature that the modules of this host type advertise for its hosts, or their accounts; sorted. */
   features(of: Addressee): readonly string[];
   /** Another module's API; it must be named in `requires`. */

@@ -1,6 +1,6 @@
 import type { Logger } from "../observe/log.ts";
 import type { Element } from "../xml/element.ts";
-import type { Addressee, BindFeature, Collections, Filters, IqHandler, Notices } from "./api.ts";
+import type { Addressee, BindFeature, Collections, Filters, IqHandler, Notices, Registrar } from "./api.ts";
 import { FilterChain, Gathering, NoticeBoard } from "./hooks.ts";
 
 /** All that modules registered for one host type, in the shape that a stanza's path reads. */
@@ -15,6 +15,8 @@ export class HookTable {
   readonly streamFeatures = new Set<() => Element>();
   /** What clients can ask for while they bind (XEP-0386), by namespace. */
   readonly bindFeatures = new Map<string, BindFeature>();
+
+  registrar: Registrar | undefined = undefined;
 
   constructor(log: Logger) {
     const failed = (point: string) => (error: unknown) => log.error("hook.failed", { point, error });

@@ -135,6 +135,13 @@ function contextOf(
       hooks.bindFeatures.set(xmlns, apply);
       undo.push(() => void hooks.bindFeatures.delete(xmlns));
     },
+    registrar(registrar) {
+      if (hooks.registrar !== undefined) throw new Error(`two modules make accounts, one of them ${module.name}`);
+      hooks.registrar = registrar;
+      undo.push(() => {
+        hooks.registrar = undefined;
+      });
+    },
     features: (of) => [...hooks.features[of].keys()].sort(),
     use<Api>(provider: Provider<Api>): Api {
       const needed: readonly Provider<unknown>[] = module.requires ?? [];

@@ -6,12 +6,12 @@ import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
+import { registration } from "./registration.ts";
 import { roster } from "./roster.ts";
 
 /** Every module there is, by the name that the configuration knows it under. */
 export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
-  [roster, presence, disco, contactAddresses, caps, adhoc, adminCommands, ping].map((module: AnyModule) => [
-    module.name,
-    module,
-  ]),
+  [roster, presence, disco, contactAddresses, caps, adhoc, adminCommands, registration, ping].map(
+    (module: AnyModule) => [module.name, module],
+  ),
 );

@@ -52,6 +52,9 @@ export class StanzaError extends Error {
   }
 }
 
+/** A refusal whose answer does not repeat what it refuses: there is a password in it. */
+export class UnquotedError extends StanzaError {}
+
 /** RFC 6120 4.9.3. */
 export type StreamCondition =
   | "bad-format"

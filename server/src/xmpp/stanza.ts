@@ -1,5 +1,5 @@
 import { Element, element } from "../xml/element.ts";
-import { StanzaError } from "./errors.ts";
+import { StanzaError, UnquotedError } from "./errors.ts";
 import { parseJid } from "./jid.ts";
 import { NS } from "./namespaces.ts";
 
@@ -95,7 +95,8 @@ export function errorReply(stanza: Element, error: StanzaError, from: string | u
   const attrs: Record<string, string> = { type: "error", to };
   if (from !== undefined) attrs.from = from;
   if (stanza.attrs.id !== undefined) attrs.id = stanza.attrs.id;
-  return new Element(stanza.name, stanza.xmlns, attrs, [...stanza.children, errorElement(error, stanza.xmlns)]);
+  const quoted = error instanceof UnquotedError ? [] : stanza.children;
+  return new Element(stanza.name, stanza.xmlns, attrs, [...quoted, errorElement(error, stanza.xmlns)]);
 }
 
 function errorElement(error: StanzaError, xmlns: string): Element {
