@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { type AccountStore, SCRAM_HASHES, type ScramHash, type ScramKeys, StorageError } from "../storage/specs.ts";
 import { randomId } from "../util/ids.ts";
 import { StanzaError } from "../xmpp/errors.ts";
-import { Jid } from "../xmpp/jid.ts";
+import { Jid, parseJid } from "../xmpp/jid.ts";
 import { prepareLocal, preparePassword, prepareScramPassword } from "../xmpp/precis.ts";
 import { FAST_MECHANISMS } from "../xmpp/sasl/ht.ts";
 import {
@@ -104,10 +104,12 @@ export class Accounts {
   }
 
   /** The SASL mechanisms that some account of this host could use on this stream, the one to prefer first. */
-  mechanisms({ channel }: Pick<SaslStream, "channel" | "certified"> = NO_STREAM): readonly SaslMechanism[] {
+  mechanisms({ channel, certified }: Pick<SaslStream, "channel" | "certified"> = NO_STREAM): readonly SaslMechanism[] {
+    const isCertified = this.#accountsAmong(certified).length > 0;
     return SASL_MECHANISMS.filter(({ needs, hash, binds }) => {
       if (binds !== undefined && !binds.some((type) => channel.types.includes(type))) return false;
       if (needs === "scram") return this.#keepsKeys && hash !== undefined && this.#offered.includes(hash);
+      if (needs === "certificate") return isCertified;
       if (needs === "token") return this.#bearer !== undefined;
       if (needs === "anonymous") return this.#guests !== undefined;
       return needs === "verify" && (this.#stores.length > 0 || this.#bearer?.asPassword === true);
@@ -121,10 +123,10 @@ export class Accounts {
   }
 
   /** What a SaslNegotiation needs for a client at this address; failed logins of it are counted and limited. */
-  saslContext(address: string, { channel, offered }: SaslStream = NO_STREAM): SaslContext {
+  saslContext(address: string, { channel, certified, offered }: SaslStream = NO_STREAM): SaslContext {
     return {
       domain: this.domain,
-      credentials: this.#credentials(address),
+      credentials: this.#credentials(address, certified),
       channel,
       offered,
       decoySecret: this.#decoySecret,
@@ -215,7 +217,7 @@ export class Accounts {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  #credentials(address: string): Credentials {
+  #credentials(address: string, certified: readonly string[]): Credentials {
     /** Whether the keys that are being proved may be the wrong ones, as a store did not answer. */
     let doubtful = false;
     return {
@@ -241,10 +243,32 @@ export class Accounts {
         this.#attempt(address, local)(right ? "right" : doubtful ? "unproven" : "wrong");
         if (!right && doubtful) throw new SaslError("temporary-auth-failure");
       },
+      certificate: (authzid) => this.#byCertificate(this.#accountsAmong(certified), authzid),
       ...(this.tokens === undefined ? {} : { fast: this.#fast(this.tokens, address) }),
       ...(this.#bearer === undefined ? {} : { token: (token: string) => this.#token(token, address) }),
       ...(this.#guests === undefined ? {} : { anonymous: () => this.#admitted(this.#guests, address) }),
     };
+  }
+
+  /** Those of a certificate's addresses that an account of this host can have (RFC 6120 13.7.2.2.1). */
+  #accountsAmong(addresses: readonly string[]): readonly Jid[] {
+    const jids = addresses.map(parseJid).filter((jid) => jid !== undefined);
+    return jids.filter(({ isBare, local, domain }) => isBare && local !== "" && domain === this.domain);
+  }
+
+  /** XEP-0178 2, step 11. */
+  async #byCertificate(named: readonly Jid[], authzid: string | undefined): Promise<string | undefined> {
+    const wanted = authzid === undefined ? undefined : parseJid(authzid);
+    const meant = authzid === undefined ? named : named.filter(({ full }) => full === wanted?.full);
+    if (meant.length === 0) throw new SaslError("invalid-authzid");
+    try {
+      const known: Jid[] = [];
+      for (const account of meant) if (await this.#anyHas(account)) known.push(account);
+      if (known.length <= 1) return known[0]?.local;
+    } catch (error) {
+      throw refusal(error);
+    }
+    throw new SaslError("invalid-authzid", "the certificate speaks for several accounts, and none of them was named");
   }
 
   async #verified(settle: Settle, account: Jid, password: string): Promise<boolean> {
@@ -360,18 +384,22 @@ export class Accounts {
     let unreachable: StorageError | undefined;
     let tried = false;
     for (const store of this.#stores) {
-      let keys: ScramKeys | undefined;
+      let kept: readonly ScramKeys[];
       try {
-        keys = await strongestKeys(store, account);
+        kept = await keysIn(store, account);
         tried ||= store.scram !== undefined;
       } catch (error) {
         // It might have decided.
         unreachable = onlyStorageError(error);
         break;
       }
-      if (keys !== undefined && !decided) {
+      const strongest = kept.at(-1);
+      if (strongest !== undefined && !decided) {
         decided = true;
-        if (await this.#matches(keys, password)) return "right";
+        if (await this.#matches(strongest, password)) {
+          void this.#complete(store, account, kept, password);
+          return "right";
+        }
       }
       if (opaque === undefined || store.verify === undefined) continue;
       try {
@@ -416,10 +444,21 @@ export class Accounts {
     return prepared !== undefined && timingSafeEqual(own.storedKey, keys.storedKey);
   }
 
-  #keysOf(prepared: string): Promise<readonly ScramKeys[]> {
-    return Promise.all(
-      this.#hashes.map((hash) => this.#hashing.run(() => deriveKeys(prepared, hash, this.iterations))),
-    );
+  #keysOf(prepared: string, hashes: readonly ScramHash[] = this.#hashes): Promise<readonly ScramKeys[]> {
+    return Promise.all(hashes.map((hash) => this.#hashing.run(() => deriveKeys(prepared, hash, this.iterations))));
+  }
+
+  /** An account whose password is from when fewer hashes were kept gets the keys that it lacks. */
+  async #complete(store: AccountStore, account: Jid, kept: readonly ScramKeys[], password: string): Promise<void> {
+    const missing = this.#hashes.filter((hash) => kept.every((keys) => keys.hash !== hash));
+    const prepared = prepareScramPassword(password);
+    if (missing.length === 0 || prepared === undefined || store.addKeys === undefined) return;
+    try {
+      await store.addKeys(account, kept.at(-1) as ScramKeys, await this.#keysOf(prepared, missing));
+    } catch (error) {
+      // The next login tries again.
+      if (!(error instanceof StorageError || error instanceof StanzaError)) throw error;
+    }
   }
 
   #decoy(account: Jid): ScramKeys {
@@ -440,10 +479,10 @@ export class Accounts {
   }
 }
 
-/** All hashes are asked for at once, so that an account with the first answers no sooner than one with none. */
-async function strongestKeys(store: AccountStore, account: Jid): Promise<ScramKeys | undefined> {
+/** The weakest first. All hashes are asked for at once, so that an account with the first answers no sooner than one with none. */
+async function keysIn(store: AccountStore, account: Jid): Promise<readonly ScramKeys[]> {
   const keys = await Promise.all(SCRAM_HASHES.map((hash) => store.scram?.(account, hash)));
-  return keys.findLast((found) => found !== undefined);
+  return keys.filter((found) => found !== undefined);
 }
 
 function tooMany(): SaslError {

@@ -51,6 +51,11 @@ export interface AccountStore {
   create?(account: Jid, keys: readonly ScramKeys[]): Promise<"created" | "exists">;
   /** Replaces the keys of an account; "missing" when there is none. */
   setKeys?(account: Jid, keys: readonly ScramKeys[]): Promise<"changed" | "missing">;
+  /**
+   * Adds keys of hashes that the account has none of yet, if it still has `known`: else its password is another one by
+   * now. Those of a hash that it has, and of an account that is gone, are left out without a word.
+   */
+  addKeys?(account: Jid, known: ScramKeys, more: readonly ScramKeys[]): Promise<void>;
   remove?(account: Jid): Promise<void>;
   count?(domain: string): Promise<number>;
   /** Local parts in order, those after `after` first; at most `limit`. */

@@ -28,6 +28,11 @@ export class KeyStore implements AccountStore {
     return "changed";
   }
 
+  async addKeys(account: Jid, _known: ScramKeys, more: readonly ScramKeys[]): Promise<void> {
+    this.requests.push("addKeys");
+    this.#accounts.set(account.bare, [...(this.#accounts.get(account.bare) ?? []), ...more]);
+  }
+
   async remove(account: Jid): Promise<void> {
     this.#accounts.delete(account.bare);
   }

@@ -111,6 +111,12 @@ function accountStore(domains: Map<string, Map<string, ReadonlyMap<ScramHash, Sc
       accounts.set(local, byHash(keys));
       return "changed";
     },
+    async addKeys({ local, domain }, known, more) {
+      const kept = domains.get(domain)?.get(local);
+      const same = kept?.get(known.hash);
+      if (same === undefined || Buffer.compare(same.storedKey, known.storedKey) !== 0) return;
+      domains.get(domain)?.set(local, new Map([...byHash(more), ...(kept ?? [])]));
+    },
     async remove({ local, domain }) {
       domains.get(domain)?.delete(local);
     },

@@ -69,6 +69,28 @@ export function accountsSuite(name: string, open: Open): void {
       assert.deepEqual(await accounts.scram(alice, "sha-256"), scramKeys("sha-256", 2));
     });
 
+    test("adds keys of further hashes, and leaves those it has", async () => {
+      const alice = freshAccount();
+      await accounts.create(alice, [scramKeys("sha-1", 1), scramKeys("sha-256", 1)]);
+      await accounts.addKeys(alice, scramKeys("sha-256", 1), [scramKeys("sha-1", 2), scramKeys("sha-512", 2)]);
+      assert.deepEqual(await accounts.scram(alice, "sha-1"), scramKeys("sha-1", 1));
+      assert.deepEqual(await accounts.scram(alice, "sha-256"), scramKeys("sha-256", 1));
+      assert.deepEqual(await accounts.scram(alice, "sha-512"), scramKeys("sha-512", 2));
+    });
+
+    test("adds none of a password that was replaced meanwhile, nor to an account that is gone", async () => {
+      const alice = freshAccount();
+      await accounts.create(alice, [scramKeys("sha-256", 1)]);
+      await accounts.setKeys(alice, [scramKeys("sha-256", 2)]);
+      await accounts.addKeys(alice, scramKeys("sha-256", 1), [scramKeys("sha-512", 1)]);
+      await accounts.addKeys(alice, scramKeys("sha-1", 1), [scramKeys("sha-512", 1)]);
+      assert.equal(await accounts.scram(alice, "sha-512"), undefined);
+      await accounts.remove(alice);
+      await accounts.addKeys(alice, scramKeys("sha-256", 2), [scramKeys("sha-512", 1)]);
+      assert.equal(await accounts.exists(alice), false);
+      assert.equal(await accounts.scram(alice, "sha-512"), undefined);
+    });
+
     test("keeps copies, not the caller's bytes", async () => {
       const alice = freshAccount();
       const keys = scramKeys("sha-1", 1);

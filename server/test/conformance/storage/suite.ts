@@ -38,7 +38,15 @@ export function scramKeys(hash: ScramKeys["hash"], fill: number): ScramKeys {
 /** An account store that keeps SCRAM keys, with nothing left out. */
 export function scramStore(driver: StorageDriver): Required<Omit<AccountStore, "verify">> {
   const store = driver.accounts?.();
-  if (!store?.scram || !store.create || !store.setKeys || !store.remove || !store.count || !store.list) {
+  if (
+    !store?.scram ||
+    !store.create ||
+    !store.setKeys ||
+    !store.addKeys ||
+    !store.remove ||
+    !store.count ||
+    !store.list
+  ) {
     throw new Error(`${driver.name} keeps no SCRAM accounts`);
   }
   return store as Required<Omit<AccountStore, "verify">>;

@@ -11,6 +11,13 @@ export function accountStore({ build, locksRows, run, transact }: Database): Acc
     }
   }
 
+  /** Nobody else changes the keys of the account until the transaction is over. */
+  function* isThere({ domain, local }: Jid): Steps<boolean> {
+    let present = build.selectFrom("accounts").select("local").where("domain", "=", domain).where("local", "=", local);
+    if (locksRows) present = present.forUpdate();
+    return (yield* rows(present)).length > 0;
+  }
+
   return {
     async exists({ local, domain }) {
       const found = await run(
@@ -56,16 +63,29 @@ export function accountStore({ build, locksRows, run, transact }: Database): Acc
     setKeys: (account, keys) =>
       transact(function* () {
         const { domain, local } = account;
-        let present = build
-          .selectFrom("accounts")
-          .select("local")
-          .where("domain", "=", domain)
-          .where("local", "=", local);
-        if (locksRows) present = present.forUpdate();
-        if ((yield* rows(present)).length === 0) return "missing";
+        if (!(yield* isThere(account))) return "missing";
         yield* rows(build.deleteFrom("account_keys").where("domain", "=", domain).where("local", "=", local));
         yield* insertKeys(account, keys);
         return "changed";
+      }),
+
+    addKeys: (account, known, more) =>
+      transact(function* () {
+        const { domain, local } = account;
+        if (!(yield* isThere(account))) return;
+        const kept = yield* rows(
+          build
+            .selectFrom("account_keys")
+            .select(["hash", "stored_key"])
+            .where("domain", "=", domain)
+            .where("local", "=", local),
+        );
+        const same = kept.find(({ hash }) => hash === known.hash);
+        if (same === undefined || Buffer.compare(same.stored_key, known.storedKey) !== 0) return;
+        yield* insertKeys(
+          account,
+          more.filter(({ hash }) => kept.every((has) => has.hash !== hash)),
+        );
       }),
 
     async remove({ local, domain }) {
