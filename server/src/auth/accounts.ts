@@ -218,15 +218,15 @@ export class Accounts {
   }
 
   #credentials(address: string, certified: readonly string[]): Credentials {
-    /** Whether the keys that are being proved may be the wrong ones, as a store did not answer. */
+    /** Whether a store did not answer that might have had the keys that are to be proved. */
     let doubtful = false;
     return {
       scram: async (local, hash) => {
         if (!this.#throttle.admits(address, `${local}@${this.domain}`)) throw tooMany();
         try {
           const found = await this.#scram(local, hash);
-          doubtful = found === "doubtful";
-          return found === "doubtful" ? undefined : found;
+          doubtful = found.doubtful;
+          return found.keys;
         } catch (error) {
           throw refusal(error);
         }
@@ -352,26 +352,27 @@ export class Accounts {
   }
 
   /**
-   * Asks every store, so that an account in the first answers no sooner than one in none. "doubtful" when a store before
-   * the one that has the keys did not answer; rejects when the first did not, whoever asks.
+   * Asks every store, so that an account in the first answers no sooner than one in none. Where one does not answer, no
+   * keys of a later one are used, and a wrong proof says nothing; rejects when it is the first, whoever asks.
    */
-  async #scram(local: string, hash: ScramHash): Promise<ScramKeys | "doubtful" | undefined> {
+  async #scram(local: string, hash: ScramHash): Promise<{ keys: ScramKeys | undefined; doubtful: boolean }> {
     const account = new Jid(local, this.domain);
-    let found: ScramKeys | "doubtful" | undefined;
+    let found: ScramKeys | undefined;
+    let doubtful = false;
     let answered = false;
     for (const store of this.#stores) {
       if (store.scram === undefined) continue;
       try {
         const keys = await store.scram(account, hash);
-        found ??= keys;
+        if (!doubtful) found ??= keys;
         answered = true;
       } catch (error) {
         if (!answered) throw error;
         onlyStorageError(error);
-        found ??= "doubtful";
+        doubtful = true;
       }
     }
-    return found;
+    return { keys: found, doubtful };
   }
 
   /**
