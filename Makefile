@@ -53,8 +53,8 @@ conformance: ## storage and cluster capabilities over every driver
 bench: ## micro-benchmarks, then Meerkat, ejabberd and Prosody under load; SCENARIO= PEERS= narrow it, LONG=1
 	@scripts/bench
 
-fuzz: ## fuzzers of the server; FUZZ_SECONDS bounds each
-	@scripts/bootstrap && . scripts/lib.sh && for file in server/fuzz/*.ts; do echo "$$file"; node "$$file" $${FUZZ_SECONDS:-10} || exit 1; done
+fuzz: ## fuzzers of the server: make fuzz SECONDS=60, and SEED=N TARGET=name to repeat a finding
+	@FUZZ_SECONDS="$(or $(SECONDS),10)" SEED="$(SEED)" TARGET="$(TARGET)" scripts/fuzz
 
 compose-config: ## the merged compose file, as compose sees it
 	@. scripts/lib.sh && load_env && dc config

@@ -1,4 +1,5 @@
-import { notWellFormed } from "./errors.ts";
+import { notWellFormed, XmlError } from "./errors.ts";
+import { OLD_LETTERS, OLD_OTHERS } from "./old-names.ts";
 import { Interned } from "./strings.ts";
 
 /** A checked name as it stands in a tag, and its two halves (XML-NAMES 4). */
@@ -16,6 +17,9 @@ const START =
 const NC_NAME = `[${START}][-.0-9\\u{B7}\\u{300}-\\u{36F}\\u{203F}\\u{2040}${START}]*`;
 const Q_NAME = new RegExp(`^(?:(${NC_NAME}):)?(${NC_NAME})$`, "u");
 
+/** A name by the editions before the fifth. */
+const OLD_NAME = new RegExp(`^[A-Z_a-z${OLD_LETTERS}][-.0-9A-Z_a-z${OLD_LETTERS}${OLD_OTHERS}]*$`, "u");
+
 const EQUALS = 0x3d;
 const LESS_THAN = 0x3c;
 const GREATER_THAN = 0x3e;
@@ -24,7 +28,7 @@ const QUOTE = 0x22;
 const APOSTROPHE = 0x27;
 
 const names = new Interned<QName>(readQName, 1024, 128);
-const namespaces = new Interned<string>((uri) => uri, 512, 256);
+const namespaces = new Interned<string>(checkUri, 512, 256);
 
 /** The name that begins there, which must be a QName; undefined when the text may go on with it. */
 export function nameAt(text: string, from: number): QName | undefined {
@@ -54,5 +58,21 @@ function readQName(text: string): QName {
   const match = Q_NAME.exec(text);
   if (match === null) throw notWellFormed("not a name");
   const [, prefix = "", local = ""] = match;
+  // Well-formed by the fifth edition (RFC 6120's), but whoever is sent it may have to end its stream.
+  if (!isOld(prefix || "_") || !isOld(local))
+    throw new XmlError("policy-violation", "a name that not every reader takes");
   return { text, prefix, local };
+}
+
+function isOld(name: string): boolean {
+  return /^[\0-\x7f]*$/.test(name) || OLD_NAME.test(name);
+}
+
+/**
+ * No URI holds these (RFC 3986 2). Readers that join namespace and name, with a space or a brace between them, either
+ * refuse such a namespace or take a part of it for the name.
+ */
+function checkUri(uri: string): string {
+  if (/[\0-\x20"<>\\^`{|}\x7f]/.test(uri)) throw new XmlError("policy-violation", "a namespace that is no URI");
+  return uri;
 }

@@ -1,6 +1,6 @@
 /** The part of ltx that the bench and the fuzzers use; the package has no types. */
 declare module "ltx" {
-  import type { EventEmitter } from "node:events";
+  import { EventEmitter } from "node:events";
 
   export class Element {
     readonly name: string;
@@ -20,8 +20,9 @@ declare module "ltx" {
     write(text: string): void;
   }
 
-  export class Parser {
+  export class Parser extends EventEmitter {
     readonly DefaultParser: new () => Tokenizer;
+    end(text: string): void;
   }
 
   export function clone(element: Element): Element;

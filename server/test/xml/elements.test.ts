@@ -76,6 +76,14 @@ test("line ends become one line feed, and literal white space in a value a space
   assert.equal(message?.text(), "1\n2\n3\n4");
 });
 
+test("names and namespaces beyond ASCII are taken where every edition of XML has them", () => {
+  const [message] = elementsOf("<\u00e9l\u00e9ment xmlns='urn:\u00e9' \u0431='1'><\u4e00\u0300/></\u00e9l\u00e9ment>");
+  assert.equal(
+    message?.toXml(),
+    "<\u00e9l\u00e9ment xmlns='urn:\u00e9' \u0431='1'><\u4e00\u0300/></\u00e9l\u00e9ment>",
+  );
+});
+
 test("spaces are taken wherever a tag may have them", () => {
   const [message] = elementsOf("<message\n\tid = 'a'\r\n to=\"b'\" ><body /></message\n>");
   assert.equal(message?.toXml("jabber:client"), "<message id='a' to='b&apos;'><body/></message>");

@@ -117,6 +117,25 @@ refused(
 );
 
 refused(
+  "names that XML has only since its fifth edition are refused: expat knows none, and would end a receiver's stream",
+  "policy-violation",
+  "<\u{10000}/>",
+  "<a\u{10000}/>",
+  "<message \u4dff='1'/>",
+  "<p:a\ua75d xmlns:p='u'/>",
+  "<\u06e2:a xmlns:\u06e2='u'/>",
+);
+refused(
+  "namespaces that are no URI are refused: readers that join them with names would read other names",
+  "policy-violation",
+  "<message xmlns='jabber:client body'/>",
+  "<message xmlns='jabber:client}body'/>",
+  "<message xmlns:p='u|v'/>",
+  "<message xmlns='u&#10;'/>",
+  "<message xmlns='u&lt;'/>",
+  "<message xmlns='{u'/>",
+);
+refused(
   "end tags out of order are refused",
   "not-well-formed",
   "<message><body></message></body>",
