@@ -9,8 +9,10 @@ import { noStartTls, startTls } from "./c2s/features/starttls.ts";
 import { streamManagement } from "./c2s/features/stream-management.ts";
 import type { ClientServices, ListenerPolicy } from "./c2s/services.ts";
 import type { Config, ListenConfig } from "./config/schema.ts";
+import type { Tally } from "./net/address.ts";
 import { type HttpHandler, listenHttp } from "./net/http.ts";
 import { listenTcp } from "./net/listener.ts";
+import type { ShaperOptions } from "./net/shaper.ts";
 import type { Certificates } from "./net/tls.ts";
 import type { Transport } from "./net/transport.ts";
 import { webSocketUpgrade } from "./net/websocket.ts";
@@ -32,13 +34,18 @@ export interface Behind {
   /** None where no listener speaks TLS. */
   readonly certificates: Certificates | undefined;
   readonly services: ClientServices;
+  /** What each client address holds on all listeners. */
+  readonly perAddress: Tally;
 }
 
 type C2sConfig = Extract<ListenConfig, { kind: "c2s" }>;
 type HttpConfig = Extract<ListenConfig, { kind: "http" }>;
 type OpsConfig = Extract<ListenConfig, { kind: "ops" }>;
 
-export async function openC2s(listen: C2sConfig, { config, certificates, services }: Behind): Promise<Door> {
+export async function openC2s(
+  listen: C2sConfig,
+  { config, certificates, services, perAddress }: Behind,
+): Promise<Door> {
   const { limits } = config;
   const policy = policyOf(config, services, {
     withoutTls: listen.tls === "none" || !listen.tls_required,
@@ -52,18 +59,21 @@ export async function openC2s(listen: C2sConfig, { config, certificates, service
     certificates,
     proxyProtocol: proxyProtocolOf(listen, config),
     maxConnections: limits.max_connections,
-    maxConnectionsPerAddress: limits.max_connections_per_address,
+    perAddress,
     handshakeTimeoutMs: limits.tls_timeout,
     closeTimeoutMs: limits.close_timeout,
     maxBacklogBytes: limits.backlog,
-    shaper: shaperOf(config),
+    shaper: shaperOf(listen),
     accept: (transport) => welcome(transport, services, policy),
     refused: ({ reason, address, detail }) => services.log.info("connection.refused", { reason, address, detail }),
   });
   return door("c2s", listener, listener.address);
 }
 
-export async function openHttp(listen: HttpConfig, { config, certificates, services }: Behind): Promise<Door> {
+export async function openHttp(
+  listen: HttpConfig,
+  { config, certificates, services, perAddress }: Behind,
+): Promise<Door> {
   const { limits } = config;
   const policy = policyOf(config, services, { withoutTls: false, startTls: false, required: true });
   const upgrade = webSocketUpgrade({
@@ -71,9 +81,11 @@ export async function openHttp(listen: HttpConfig, { config, certificates, servi
     maxBacklogBytes: limits.backlog,
     closeTimeoutMs: limits.close_timeout,
     pingIntervalMs: limits.websocket_ping,
-    shaper: shaperOf(config),
+    shaper: shaperOf(listen),
     maxConnections: limits.max_connections,
-    maxConnectionsPerAddress: limits.max_connections_per_address,
+    perAddress,
+    maxFragments: limits.websocket_fragments,
+    maxChunks: limits.websocket_chunks,
     accept: (transport) => welcome(transport, services, policy),
   });
   const listener = await listenHttp({
@@ -135,6 +147,7 @@ function policyOf(
       closeTimeoutMs: limits.close_timeout,
       maxUnauthenticatedBytes: limits.unauthenticated_stanza_size,
       maxInbox: limits.inbox,
+      shaper: shaperOf(limits),
       xml: {
         maxStanzaBytes: limits.stanza_size,
         maxDepth: limits.stanza_depth,
@@ -142,7 +155,14 @@ function policyOf(
         maxTagBytes: limits.start_tag_size,
       },
     },
-    features: [tls.startTls ? startTls({ required: tls.required }) : noStartTls, login, streamManagement, bind, legacySession, clientState],
+    features: [
+      tls.startTls ? startTls({ required: tls.required }) : noStartTls,
+      login,
+      streamManagement,
+      bind,
+      legacySession,
+      clientState,
+    ],
   };
 }
 
@@ -162,8 +182,8 @@ function proxyProtocolOf({ proxy_protocol_from: from }: C2sConfig, { limits }: C
   return { from, timeoutMs: limits.proxy_header_timeout, maxBytes: limits.proxy_header_size };
 }
 
-function shaperOf({ limits }: Config): { rate: number; burst: number } | undefined {
-  return limits.rate === 0 ? undefined : { rate: limits.rate, burst: limits.burst };
+function shaperOf({ rate, burst }: ShaperOptions): ShaperOptions | undefined {
+  return rate === 0 ? undefined : { rate, burst };
 }
 
 function door(

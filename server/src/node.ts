@@ -31,6 +31,7 @@ import { forgetAccount } from "./module/forget.ts";
 import { HookTable } from "./module/hook-table.ts";
 import { type Choice, obstacles, startModules } from "./module/loader.ts";
 import { MODULES } from "./modules/catalogue.ts";
+import { Tally } from "./net/address.ts";
 import { Certificates, selfSigned, type TicketOptions } from "./net/tls.ts";
 import { Health } from "./observe/health.ts";
 import type { Logger } from "./observe/log.ts";
@@ -174,8 +175,9 @@ export async function startNode(
 
     const doors: Door[] = [];
     undo.push(() => closeDoors(doors));
+    const perAddress = new Tally(config.limits.max_connections_per_address);
     for (const listen of config.listen) {
-      const behind = { config, certificates, services };
+      const behind = { config, certificates, services, perAddress };
       if (listen.kind === "c2s") doors.push(await opened(config, listen, openC2s(listen, behind)));
       if (listen.kind === "http") doors.push(await opened(config, listen, openHttp(listen, behind)));
     }

@@ -271,7 +271,7 @@ const hostType = z.strictObject({
 const limits = z.strictObject({
   max_connections: count(10_000, 1, 1_000_000).describe("Of one listener; more are refused."),
   max_connections_per_address: count(100, 1, 1_000_000).describe(
-    "Of one client address (IPv6: of its /64) and listener.",
+    "Of one client address (IPv6: of its /64), on all listeners of a node.",
   ),
   stanza_size: size("256KiB", { min: "10000B", max: "16MiB" }).describe(
     "The largest stanza of a client that has logged in (RFC 6120 13.12 wants 10000 bytes at least).",
@@ -287,7 +287,9 @@ const limits = z.strictObject({
   negotiation_timeout: duration("30s", { min: "1s", max: "10m" }).describe("From the connection to a bound resource."),
   tls_timeout: duration("10s", { min: "1s", max: "1m" }).describe("For a TLS handshake."),
   close_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For the client's answer to the stream's end."),
-  rate: size("0B", { min: "0B" }).describe("Bytes a second that a client may send in the long run; 0B for any number."),
+  rate: size("0B", { min: "0B" }).describe(
+    "Bytes a second that a client may send in the long run once it has logged in; 0B for any number. One that sends more is read more slowly, and loses nothing.",
+  ),
   burst: size("64KiB").describe("Bytes that it may send at once, where there is a rate."),
   keepalive: duration("5m", { min: "1s", max: "30m" }).describe(
     "How often each TCP stream gets a space (RFC 6120 4.6.1), so that nothing on the way takes it for dead and a client that is gone is noticed.",
@@ -295,6 +297,8 @@ const limits = z.strictObject({
   websocket_ping: duration("60s", { min: "1s", max: "1h" }).describe(
     "A WebSocket that is silent for so long is pinged, and cut when it stays silent as long again.",
   ),
+  websocket_fragments: count(1024, 1, 100_000).describe("Fragments that a message on a WebSocket may be in."),
+  websocket_chunks: count(16_384, 16, 1_000_000).describe("TCP segments that it may arrive in."),
   sasl_message: size("4KiB", { min: "512B", max: "64KiB" }).describe("The largest step of a login."),
   sasl_refusals: count(3, 2, 5).describe("Refused logins after which a stream is closed (RFC 6120 6.4.5)."),
   proxy_header_size: size("1KiB", { min: "256B", max: "64KiB" }).describe(
@@ -383,6 +387,12 @@ const listener = {
   host: text.default("127.0.0.1").describe("The local address; `0.0.0.0` or `::` for all of them."),
   port: port.describe("The port; 0 takes a free one, which the log names."),
 };
+const pace = {
+  rate: size("64KiB", { min: "0B" }).describe(
+    "Bytes a second that a client may send here in the long run before it has logged in; 0B for any number. After that `limits.rate` counts.",
+  ),
+  burst: size("64KiB").describe("Bytes that it may send at once, where there is a rate."),
+};
 const listen = z.discriminatedUnion("kind", [
   z
     .strictObject({
@@ -393,6 +403,7 @@ const listen = z.discriminatedUnion("kind", [
         .default("starttls")
         .describe("STARTTLS (RFC 6120 5), TLS from the first byte (XEP-0368), or none at all."),
       tls_required: flag(true).describe("Whether STARTTLS must be used before anything else."),
+      ...pace,
       proxy_protocol_from: z
         .array(network)
         .default([])
@@ -404,6 +415,7 @@ const listen = z.discriminatedUnion("kind", [
       kind: z.literal("http"),
       ...listener,
       tls: flag(false).describe("HTTPS here; false where a load balancer ends TLS."),
+      ...pace,
       forwarded_from: z
         .array(network)
         .default([])

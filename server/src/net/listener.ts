@@ -29,8 +29,8 @@ export interface TcpListenerOptions {
   readonly proxyProtocol?: ProxyProtocolOptions | undefined;
   /** Default 10000. */
   readonly maxConnections?: number | undefined;
-  /** By client address, for IPv6 by /64; default 100. */
-  readonly maxConnectionsPerAddress?: number | undefined;
+  /** By client address, for IPv6 by /64; default 100 on this listener alone. */
+  readonly perAddress?: Tally | undefined;
   /** Default 10000. */
   readonly handshakeTimeoutMs?: number | undefined;
   /** Default 5000. */
@@ -113,7 +113,7 @@ class Doorkeeper {
     this.#options = options;
     this.#timers = options.timers ?? systemTimers;
     this.#maxConnections = options.maxConnections ?? 10_000;
-    this.#perAddress = new Tally(options.maxConnectionsPerAddress ?? 100);
+    this.#perAddress = options.perAddress ?? new Tally(100);
     this.#handshakeTimeoutMs = options.handshakeTimeoutMs ?? 10_000;
     this.#proxies = options.proxyProtocol === undefined ? undefined : new Networks(options.proxyProtocol.from);
   }

@@ -41,8 +41,8 @@ export class Shaper {
 export class ReadGate {
   readonly #stop: () => void;
   readonly #go: () => void;
-  readonly #shaper: Shaper | undefined;
   readonly #timers: Timers;
+  #shaper: Shaper | undefined;
   #paused = false;
   #shaped = false;
   #cancel: (() => void) | undefined;
@@ -69,6 +69,11 @@ export class ReadGate {
     const wasOpen = this.isOpen;
     this.#paused = false;
     if (!wasOpen && this.isOpen) this.#go();
+  }
+
+  /** Another rate from here on, or none; a debt at the old one is still waited off. */
+  shape(shaper: ShaperOptions | undefined): void {
+    this.#shaper = shaper === undefined ? undefined : new Shaper(shaper, this.#timers);
   }
 
   /** Counts what was read. */

@@ -103,6 +103,10 @@ export class TcpTransport implements Transport {
     this.#gate.resume();
   }
 
+  shape(shaper: ShaperOptions | undefined): void {
+    this.#gate.shape(shaper);
+  }
+
   startTls(domain?: string): void {
     const certificates = this.#options.certificates;
     if (certificates === undefined || this.secure || this.#state !== "open") {

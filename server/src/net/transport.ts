@@ -1,6 +1,7 @@
 /** What carries one XML stream: a TCP socket, plain or under TLS, or a WebSocket. */
 
 import type { Channel } from "../xmpp/sasl/mechanism.ts";
+import type { ShaperOptions } from "./shaper.ts";
 
 /** What TLS agreed on, for logins and the log. */
 export interface TlsFacts {
@@ -41,6 +42,8 @@ export interface Transport {
   /** Stops reading, so that the peer feels back-pressure; what the system already handed over is still kept in order. */
   pause(): void;
   resume(): void;
+  /** How fast the peer is read from here on. */
+  shape(shaper: ShaperOptions | undefined): void;
   /**
    * TCP only: answers the client's handshake from here on, for `domain` if the client names none. Bytes that came before
    * it are thrown away (RFC 6120 5.4.3.3).

@@ -13,6 +13,12 @@ import type { TlsFacts, Transport, TransportReceiver } from "./transport.ts";
 export interface WebSocketOptions {
   /** The longest message, thus the longest stanza. */
   readonly maxMessageBytes: number;
+  /**
+   * Fragments that a message may be in, and segments that it may arrive in; default 1024 and 16384. Each costs memory of
+   * its own, however few bytes it brings.
+   */
+  readonly maxFragments?: number | undefined;
+  readonly maxChunks?: number | undefined;
   /** As for TCP; default 1 MiB. */
   readonly maxBacklogBytes?: number | undefined;
   /** Default 5000. */
@@ -23,8 +29,8 @@ export interface WebSocketOptions {
   readonly timers?: Timers | undefined;
   /** Default 10000; an upgrade beyond is answered 503. */
   readonly maxConnections?: number | undefined;
-  /** By client address, for IPv6 by /64; default 100; an upgrade beyond is answered 429. */
-  readonly maxConnectionsPerAddress?: number | undefined;
+  /** By client address, for IPv6 by /64; default 100 on this path alone; an upgrade beyond is answered 429. */
+  readonly perAddress?: Tally | undefined;
   /** Must attach a receiver. */
   accept(transport: WebSocketTransport): void;
 }
@@ -34,15 +40,14 @@ export function webSocketUpgrade(options: WebSocketOptions): UpgradeHandler {
   const timers = options.timers ?? systemTimers;
   const closeTimeoutMs = options.closeTimeoutMs ?? 5_000;
   const maxConnections = options.maxConnections ?? 10_000;
-  const perAddress = new Tally(options.maxConnectionsPerAddress ?? 100);
+  const perAddress = options.perAddress ?? new Tally(100);
   const serverOptions = {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: options.maxMessageBytes,
-    // Each piece costs memory of its own, however few bytes it brings.
-    maxBufferedChunks: 16_384,
-    maxFragments: 1_024,
+    maxFragments: options.maxFragments ?? 1_024,
+    maxBufferedChunks: options.maxChunks ?? 16_384,
     closeTimeout: closeTimeoutMs,
     handleProtocols: () => "xmpp",
   };
@@ -174,6 +179,10 @@ export class WebSocketTransport implements Transport {
 
   resume(): void {
     this.#gate.resume();
+  }
+
+  shape(shaper: ShaperOptions | undefined): void {
+    this.#gate.shape(shaper);
   }
 
   startTls(): void {

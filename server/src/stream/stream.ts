@@ -1,4 +1,5 @@
 /** One XML stream over one transport: how it opens, what it negotiates, and every way it can end (RFC 6120 4). */
+import type { ShaperOptions } from "../net/shaper.ts";
 import type { Transport } from "../net/transport.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import { type Element, element } from "../xml/element.ts";
@@ -15,6 +16,8 @@ export interface StreamLimits {
   readonly negotiationTimeoutMs: number;
   /** For the peer's answer to a good-bye, milliseconds. */
   readonly closeTimeoutMs: number;
+  /** How fast a peer is read that has authenticated; undefined for any speed. */
+  readonly shaper: ShaperOptions | undefined;
   readonly xml: XmlLimits;
   /** The largest element taken from a peer that has not authenticated, bytes. */
   readonly maxUnauthenticatedBytes: number;
@@ -237,7 +240,10 @@ export class XmppStream<S extends NegotiatingStream> {
   #apply(outcome: Outcome | undefined): void {
     if (this.over) return;
     for (const fact of outcome?.gained ?? []) this.facts.add(fact);
-    if (this.facts.has("authenticated")) this.#framing.limit({ maxStanzaBytes: this.#limits.xml.maxStanzaBytes });
+    if (outcome?.gained.includes("authenticated")) {
+      this.#framing.limit({ maxStanzaBytes: this.#limits.xml.maxStanzaBytes });
+      this.transport.shape(this.#limits.shaper);
+    }
     if (outcome?.restart) {
       this.#headerSent = false;
       this.#life = "opening";

@@ -51,6 +51,8 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
     written("burst", 64 * KIB, ["1B", 1], ["1GiB", 1024 * MIB], "0B", "1025MiB"),
     written("keepalive", 5 * MS.m, ["1s", MS.s], ["30m", 30 * MS.m], "999ms", "31m"),
     written("websocket_ping", MS.m, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
+    whole("websocket_fragments", 1024, 1, 100_000),
+    whole("websocket_chunks", 16_384, 16, 1_000_000),
     written("sasl_message", 4 * KIB, ["512B", 512], ["64KiB", 64 * KIB], "511B", "65KiB"),
     whole("sasl_refusals", 3, 2, 5),
     written("proxy_header_size", KIB, ["256B", 256], ["64KiB", 64 * KIB], "255B", "65KiB"),

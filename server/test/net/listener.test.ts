@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Tally } from "../../src/net/address.ts";
 import { listenTcp } from "../../src/net/listener.ts";
 import { bench, dial, hear, until } from "./support.ts";
 
@@ -22,7 +23,7 @@ test("connections up to the limit are served, the next is refused, and a place l
 
 test("one address may hold so many connections, and others are not touched by it", async () => {
   const { listener, transports, refusals } = await bench({
-    maxConnectionsPerAddress: 2,
+    perAddress: new Tally(2),
     proxyProtocol: { from: ["127.0.0.1"] },
   });
   const from = async (address: string) => {

@@ -191,6 +191,16 @@ test("a peer above its rate is read again when its debt is waited off", async ()
   assert.equal(recorder.text.length, 300);
   timers.wind(1);
   await until(() => recorder.text.endsWith("z"), "the rest");
+
+  timers.wind(100);
+  transport.shape({ rate: 10_000, burst: 1000 });
+  socket.write("a".repeat(1000));
+  await until(() => recorder.text.endsWith("a".repeat(1000)), "the burst at another rate");
+  assert.equal(timers.pending, 0);
+  transport.shape(undefined);
+  socket.write(`${"b".repeat(30_000)}!`);
+  await until(() => recorder.text.endsWith("!"), "any number");
+  assert.equal(timers.pending, 0);
 });
 
 const STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";

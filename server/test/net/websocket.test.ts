@@ -3,10 +3,11 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { test } from "node:test";
 import { WebSocket } from "ws";
+import { Tally } from "../../src/net/address.ts";
 import { TransportError } from "../../src/net/errors.ts";
 import { type HttpListenerOptions, listenHttp } from "../../src/net/http.ts";
 import { type WebSocketOptions, type WebSocketTransport, webSocketUpgrade } from "../../src/net/websocket.ts";
-import { atEnd, certificates, dial, HandTimers, hear, Recorder, until } from "./support.ts";
+import { atEnd, bench, certificates, dial, HandTimers, hear, Recorder, until } from "./support.ts";
 
 const KIBIBYTE = 1024;
 const UPGRADE =
@@ -206,6 +207,13 @@ test("a peer above its rate is read again when its debt is waited off", async ()
   assert.equal(recorder.chunks.length, 1);
   timers.wind(1);
   await until(() => recorder.text.endsWith("z"), "the rest");
+
+  timers.wind(100);
+  transport.shape(undefined);
+  client.socket.send("x".repeat(30_000));
+  client.socket.send("!");
+  await until(() => recorder.text.endsWith("!"), "all of it at once");
+  assert.equal(timers.pending, 0);
 });
 
 test("a slow reader beyond the limit is cut by an error that says so", async () => {
@@ -313,7 +321,7 @@ test("a silent peer is pinged, and cut when it stays silent; one that answers st
 
 test("connections up to the limits are served, in all and by address, the next is refused", async () => {
   const { listener, transports } = await site(
-    { maxConnections: 3, maxConnectionsPerAddress: 2 },
+    { maxConnections: 3, perAddress: new Tally(2) },
     { trusted: ["::1", "127.0.0.0/8"] },
   );
   const from = (address: string) => join(listener.address, { headers: { "x-forwarded-for": address } });
@@ -326,6 +334,55 @@ test("connections up to the limits are served, in all and by address, the next i
   await until(() => listener.connections === 2, "a free place");
   await from("203.0.113.1");
   assert.equal(transports.length, 4);
+});
+
+test("what an address holds on TCP and on WebSockets counts together", async () => {
+  const perAddress = new Tally(2);
+  const overTcp = await bench({ perAddress });
+  const { listener } = await site({ perAddress });
+  const held = await dial(overTcp.listener.address);
+  await until(() => overTcp.transports.length === 1, "the stream over TCP");
+  await join(listener.address);
+  await assert.rejects(join(listener.address), /429/);
+  const third = await dial(overTcp.listener.address);
+  await until(() => third.destroyed || overTcp.refusals.length === 1, "the refusal over TCP");
+  held.destroy();
+  await until(() => overTcp.listener.connections === 0, "a free place");
+  await join(listener.address);
+});
+
+test("a message may be in so many fragments, and in one more it closes with 1008", async () => {
+  const { listener, first } = await site({ maxFragments: 3 });
+  const client = await join(listener.address);
+  const say = (text: string) => {
+    for (let i = 0; i < text.length; i++) client.socket.send(text.slice(i, i + 1), { fin: i === text.length - 1 });
+  };
+  const { recorder } = await first();
+  say("abc");
+  await until(() => recorder.text === "abc", "the message");
+  say("abcd");
+  await until(() => client.code !== undefined, "the close");
+  assert.equal(client.code, 1008);
+  assert.equal(recorder.text, "abc");
+});
+
+test("a message may come in so many segments, and in many more it closes with 1008", async () => {
+  const { listener, recorders, transports } = await site({ maxChunks: 16 });
+  const frame = (bytes: number) =>
+    Buffer.concat([Buffer.from([0x81, 0x80 | bytes, 0, 0, 0, 0]), Buffer.alloc(bytes, "x")]);
+  const raw = await dial(listener.address);
+  const heard = hear(raw);
+  raw.write(UPGRADE);
+  await until(() => transports.length === 1, "the upgrade");
+  raw.write(frame(100));
+  await until(() => recorders[0]?.text.length === 100, "the message");
+  for (const byte of frame(100)) {
+    if (heard.isClosed) break;
+    await new Promise((resolve) => raw.write(Buffer.of(byte), resolve));
+    await new Promise(setImmediate);
+  }
+  await until(() => recorders[0]?.closes === 1, "the close");
+  assert.equal(recorders[0]?.text.length, 100);
 });
 
 test("the client behind a trusted proxy is who the transport names, and HTTPS there makes it secure", async () => {
