@@ -8,6 +8,7 @@ import { sasl } from "./c2s/features/sasl.ts";
 import { noStartTls, startTls } from "./c2s/features/starttls.ts";
 import { streamManagement } from "./c2s/features/stream-management.ts";
 import type { ClientServices, ListenerPolicy } from "./c2s/services.ts";
+import { ConfigError } from "./config/load.ts";
 import type { Config, ListenConfig } from "./config/schema.ts";
 import type { Tally } from "./net/address.ts";
 import { type HttpHandler, listenHttp } from "./net/http.ts";
@@ -56,7 +57,7 @@ export async function openC2s(
     host: listen.host,
     port: listen.port,
     tls: listen.tls,
-    certificates,
+    certificates: askingClients(listen, config, certificates),
     proxyProtocol: proxyProtocolOf(listen, config),
     maxConnections: limits.max_connections,
     perAddress,
@@ -68,6 +69,17 @@ export async function openC2s(
     refused: ({ reason, address, detail }) => services.log.info("connection.refused", { reason, address, detail }),
   });
   return door("c2s", listener, listener.address);
+}
+
+/** Throws a ConfigError for authorities that cannot be read. */
+function askingClients(listen: C2sConfig, config: Config, certificates: Certificates | undefined) {
+  if (listen.client_authorities === undefined) return certificates;
+  try {
+    return certificates?.asking(listen.client_authorities);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`listen.${config.listen.indexOf(listen)}.client_authorities: ${reason}; mend the file`]);
+  }
 }
 
 export async function openHttp(

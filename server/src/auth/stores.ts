@@ -144,6 +144,8 @@ export function openAccounts(
       entries: auth.failures_remembered,
     }),
     iterations: auth.scram_iterations,
+    hashes: auth.scram_hashes,
+    offered: auth.scram_offered,
     ...(auth.decoy_secret === undefined ? {} : { decoySecret: Buffer.from(auth.decoy_secret) }),
   };
   const stores = new Map<string, AccountStore>();

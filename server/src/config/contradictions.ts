@@ -15,6 +15,8 @@ export function contradictions(config: Partial<Config>): string[] {
     ...unreachableLimits(config),
     ...lateRenewal(config),
     ...doubleTls(config),
+    ...offeredWithoutKeys(config),
+    ...askingInTheClear(config),
   ];
 }
 
@@ -155,6 +157,28 @@ function doubleTls({ storage = {} }: Partial<Config>): string[] {
     store.driver === "ldap" && store.start_tls && store.url.startsWith("ldaps:")
       ? [
           `storage.${name}.start_tls = true: "${store.url}" is encrypted from the start; take start_tls out, or write ldap://`,
+        ]
+      : [],
+  );
+}
+
+function offeredWithoutKeys({ auth }: Partial<Config>): string[] {
+  if (auth === undefined) return [];
+  const { scram_offered, scram_hashes } = auth;
+  return scram_offered.flatMap((hash, i) =>
+    scram_hashes.includes(hash)
+      ? []
+      : [
+          `auth.scram_offered.${i} = "${hash}": no keys are made for it, so new accounts could not log in by it; take it out, or add it to auth.scram_hashes`,
+        ],
+  );
+}
+
+function askingInTheClear({ listen = [] }: Partial<Config>): string[] {
+  return listen.flatMap((each, i) =>
+    each.kind === "c2s" && each.tls === "none" && each.client_authorities !== undefined
+      ? [
+          `listen.${i}.client_authorities = "${each.client_authorities}": without TLS no client shows a certificate; take it out, or write tls = "starttls"`,
         ]
       : [],
   );

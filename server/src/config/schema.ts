@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { LOG_LEVELS } from "../observe/log.ts";
 import { HTTP_OFFERS } from "../storage/drivers/http/offers.ts";
+import { SCRAM_HASHES, type ScramHash } from "../xmpp/sasl/scram-keys.ts";
 import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
 import {
   count,
@@ -318,9 +319,22 @@ const limits = z.strictObject({
   ),
 });
 
+const scramHashes = (fallback: readonly ScramHash[]) =>
+  z
+    .array(z.enum(SCRAM_HASHES))
+    .min(1)
+    .default([...fallback])
+    .meta({ allowed: `list: ${SCRAM_HASHES.map((hash) => `"${hash}"`).join(", ")}` });
+
 const auth = z.strictObject({
   scram_iterations: count(10_000, 4096, 10_000_000).describe(
     "Of the SCRAM keys that are made from now on (RFC 7677 wants 4096 at least); a login costs the client as much, and with PLAIN the server.",
+  ),
+  scram_hashes: scramHashes([...SCRAM_HASHES]).describe(
+    "What keys are made for of a new password; an account that lacks some gets them when it logs in with PLAIN.",
+  ),
+  scram_offered: scramHashes(["sha-1", "sha-256"]).describe(
+    "What SCRAM is offered for, of those. An account without keys for it cannot log in by it: see [authentication](authentication.md).",
   ),
   failures_per_address: count(10, 0, 1_000_000).describe(
     "Wrong passwords from one client address in a period, to one node; 0 for any number.",
@@ -402,6 +416,11 @@ const listen = z.discriminatedUnion("kind", [
         .enum(["starttls", "direct", "none"])
         .default("starttls")
         .describe("STARTTLS (RFC 6120 5), TLS from the first byte (XEP-0368), or none at all."),
+      client_authorities: text
+        .optional()
+        .describe(
+          "A PEM file of authorities: clients are asked for a certificate that one of them has signed, and may log in with it (EXTERNAL). Without it they are not asked.",
+        ),
       tls_required: flag(true).describe("Whether STARTTLS must be used before anything else."),
       ...pace,
       proxy_protocol_from: z

@@ -177,6 +177,20 @@ for (const [why, toml, mistakes] of [
     ],
   ],
   [
+    "a hash is offered that no keys are made for",
+    'auth = { scram_hashes = ["sha-256"] }',
+    [
+      'auth.scram_offered.0 = "sha-1": no keys are made for it, so new accounts could not log in by it; take it out, or add it to auth.scram_hashes',
+    ],
+  ],
+  [
+    "clients are asked for a certificate without TLS",
+    'listen = [{ kind = "c2s", port = 1, tls = "none", client_authorities = "ca.pem" }]',
+    [
+      'listen.0.client_authorities = "ca.pem": without TLS no client shows a certificate; take it out, or write tls = "starttls"',
+    ],
+  ],
+  [
     "LDAP is encrypted twice",
     'storage.main = { driver = "ldap", url = "ldaps://x", start_tls = true, bind_dn = "d", bind_password = "p", base = "b" }',
     ['storage.main.start_tls = true: "ldaps://x" is encrypted from the start; take start_tls out, or write ldap://'],
