@@ -2,6 +2,7 @@
 import type { HttpHandler, HttpRequest, HttpResponse } from "../net/http.ts";
 import type { Host, Hosts } from "../router/hosts.ts";
 import { element } from "../xml/element.ts";
+import { prepareDomain } from "../xmpp/jid.ts";
 
 const XRD = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
 const WEBSOCKET = "urn:xmpp:alt-connections:websocket";
@@ -12,44 +13,44 @@ export interface WebSocketPlace {
   readonly url: string | undefined;
 }
 
+interface Link {
+  readonly rel: string;
+  readonly href: string;
+}
+
 /** Routes for both forms. A domain that is not served answers 404. */
 export function hostMeta(hosts: Hosts, place: WebSocketPlace): ReadonlyMap<string, HttpHandler> {
   // XEP-0156 4: web pages of any origin may look.
-  const open = { "access-control-allow-origin": "*", "cache-control": "max-age=3600" };
+  const open = { "access-control-allow-origin": "*" };
 
-  function answer(render: (href: string) => HttpResponse): HttpHandler {
-    return (request) => {
+  function answer(type: string, render: (links: readonly Link[]) => string): HttpHandler {
+    return (request): HttpResponse => {
       const host = hosts.get(domainOf(request));
-      if (host === undefined) return { status: 404, body: "no such domain\n" };
-      return render(href(host, request));
+      if (host === undefined) return { status: 404, headers: open, body: "no such domain\n" };
+      const headers = { ...open, "cache-control": "max-age=3600", "content-type": type };
+      return { status: 200, headers, body: render(links(host, request)) };
     };
   }
 
-  function href(host: Host, request: HttpRequest): string {
-    if (place.url !== undefined) return place.url.replaceAll("{domain}", host.domain);
-    return `${request.secure ? "wss" : "ws"}://${request.headers.host ?? host.domain}${place.path}`;
+  /** XEP-0156 2.2: addresses are of wss alone, so that where there is no TLS there is nothing to tell. */
+  function links(host: Host, request: HttpRequest): readonly Link[] {
+    if (place.url !== undefined) return [{ rel: WEBSOCKET, href: place.url.replaceAll("{domain}", host.domain) }];
+    if (!request.secure) return [];
+    return [{ rel: WEBSOCKET, href: `wss://${request.headers.host ?? host.domain}${place.path}` }];
   }
 
   return new Map([
-    [
-      "GET /.well-known/host-meta",
-      answer((url) => ({
-        status: 200,
-        headers: { ...open, "content-type": "application/xrd+xml" },
-        body: `<?xml version='1.0' encoding='utf-8'?>${element("XRD", XRD, {}, element("Link", XRD, { rel: WEBSOCKET, href: url })).toXml()}`,
-      })),
-    ],
-    [
-      "GET /.well-known/host-meta.json",
-      answer((url) => ({
-        status: 200,
-        headers: { ...open, "content-type": "application/json" },
-        body: JSON.stringify({ links: [{ rel: WEBSOCKET, href: url }] }),
-      })),
-    ],
+    ["GET /.well-known/host-meta", answer("application/xrd+xml", xrd)],
+    ["GET /.well-known/host-meta.json", answer("application/json", (links) => JSON.stringify({ links }))],
   ]);
 }
 
+function xrd(links: readonly Link[]): string {
+  const root = element("XRD", XRD, {}, ...links.map((link) => element("Link", XRD, { ...link })));
+  return `<?xml version='1.0' encoding='utf-8'?>${root.toXml()}`;
+}
+
+/** As the hosts are called: a browser sends the A-labels of an internationalised domain. */
 function domainOf({ headers }: HttpRequest): string {
-  return (headers.host ?? "").replace(/:\d+$/, "").toLowerCase();
+  return prepareDomain((headers.host ?? "").replace(/:\d+$/, "")) ?? "";
 }

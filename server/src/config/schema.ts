@@ -444,7 +444,7 @@ const listen = z.discriminatedUnion("kind", [
         .default("/ws-xmpp")
         .describe("Where WebSockets are taken (RFC 7395)."),
       websocket_url: text
-        .regex(/^wss?:\/\//, { error: 'must be such as "wss://{domain}/ws-xmpp"' })
+        .regex(/^wss:\/\//, { error: 'must be such as "wss://{domain}/ws-xmpp"' })
         .optional()
         .meta({ allowed: "a URL", fallback: "the address that was asked" })
         .describe("The address that host-meta tells web clients (XEP-0156), with `{domain}` in place of the domain."),

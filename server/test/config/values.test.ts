@@ -112,6 +112,10 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
       'listen = [{ kind = "http", port = 1, websocket_url = "https://x/ws" }]',
       'listen.0.websocket_url = "https://x/ws": must be such as "wss://{domain}/ws-xmpp"',
     ],
+    [
+      'listen = [{ kind = "http", port = 1, websocket_url = "ws://x/ws" }]',
+      'listen.0.websocket_url = "ws://x/ws": must be such as "wss://{domain}/ws-xmpp"',
+    ],
   ],
   certificates: [
     ['certificates = [{ certificate = "c", key = "k", domains = ["example.org"] }]', undefined],
