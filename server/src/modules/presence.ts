@@ -77,8 +77,8 @@ export const presence = defineModule({
     );
 
     on("sessionLost", async ({ jid, available }) => {
-      if (available) await depart({ jid, id: "" }, farewell(), true, []);
-      await settleLost(jid);
+      const lost = await directed.takeLost(jid.toBare(), await sessions.locate(jid), jid.resource);
+      await depart({ jid, id: "" }, farewell(), available, lost.get(jid.resource) ?? []);
     });
 
     contacts.whenRemoved((account, contact, before) => subscriptions.removed(account, contact, before));
@@ -138,11 +138,11 @@ export const presence = defineModule({
       await Promise.all(shownTo.filter(({ bare }) => !told.has(bare)).map((to) => router.route(seal(stanza, jid, to))));
     }
 
-    /** Says the good-byes that a dead node's sessions of this account cannot say any more. */
-    async function settleLost(account: Jid): Promise<void> {
-      const lost = await directed.takeLost(account.toBare(), await sessions.locate(account));
-      for (const [jid, shownTo] of lost)
-        await Promise.all(shownTo.map((to) => router.route(seal(farewell(), jid, to))));
+    /** Says the good-byes that sessions of this account owe from a day when the last node died. */
+    async function settleOld(account: Jid): Promise<void> {
+      for (const [resource, shownTo] of await directed.takeLost(account, await sessions.locate(account))) {
+        await depart({ jid: account.withResource(resource), id: "" }, farewell(), false, shownTo);
+      }
     }
 
     async function broadcast(from: Jid, stanza: Element, items: ReadonlyMap<string, RosterItem>): Promise<void> {
@@ -153,11 +153,11 @@ export const presence = defineModule({
     function direct({ stanza, to, origin }: Envelope): MaybePromise<Verdict> {
       if (origin.kind !== "client") return;
       if (presenceType(stanza) !== "available") directed.remove(origin.session, to);
-      // What a node that died alone has left behind is settled when the account next shows itself to someone.
-      else if (directed.add(origin.session, to)) void settleLost(origin.session.jid).catch(notSettled);
+      // What nobody was left to settle is settled when the account next shows itself to someone.
+      else if (directed.add(origin.session, to)) void settleOld(origin.session.jid.toBare()).catch(failed);
     }
 
-    function notSettled(error: unknown): void {
+    function failed(error: unknown): void {
       log.warn("directed_presence.not_settled", { error });
     }
   },

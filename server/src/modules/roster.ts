@@ -62,11 +62,14 @@ export const roster = defineModule({
   config,
   stores: { items: map<Stored>("roster") },
 
-  start({ config: limits, stores, sessions, router, filter, iq, on, streamFeature }): RosterApi & {
+  start({ config: limits, stores, sessions, router, log, filter, iq, on, streamFeature }): RosterApi & {
     whenRemoved(run: Removed): void;
   } {
     const book = new RosterBook(stores.items, limits);
-    const views = new RosterViews((account) => book.read(account));
+    const views = new RosterViews(
+      (account) => book.read(account),
+      (error) => log.error("roster.push_failed", { error }),
+    );
     let removed: Removed = async () => {};
 
     const api: RosterApi = {

@@ -68,19 +68,31 @@ export class DirectedPresence {
     return all;
   }
 
-  /** The lists of sessions of the account that are no more, each forgotten as it is returned. `living` are its sessions. */
-  async takeLost(account: Jid, living: readonly { readonly jid: Jid; readonly id: string }[]): Promise<[Jid, Jid[]][]> {
-    if (this.#store === undefined) return [];
-    const lost: [Jid, Jid[]][] = [];
-    const kept = await this.#store.list(account);
-    for (const [id, { resource, to }] of kept) {
-      if (living.some((entry) => entry.id === id)) continue;
-      await this.#store.remove(account, id);
-      // What has the address now has told these itself, or will say good-bye to them in its time.
-      const heir = living.find(({ jid }) => jid.resource === resource);
-      const told = new Set(heir === undefined ? [] : kept.get(heir.id)?.to);
-      const left = to.filter((each) => !told.has(each)).map(parseJid);
-      lost.push([account.withResource(resource), left.filter((each) => each !== undefined)]);
+  /**
+   * The lists of an account's sessions that are no more, by resource; each is forgotten as it is returned. `living` are the
+   * sessions there are; with a resource, only its list is taken.
+   */
+  async takeLost(
+    account: Jid,
+    living: readonly { readonly jid: Jid; readonly id: string }[],
+    only?: string,
+  ): Promise<ReadonlyMap<string, readonly Jid[]>> {
+    const lost = new Map<string, Jid[]>();
+    if (this.#store === undefined) return lost;
+    try {
+      const kept = await this.#store.list(account);
+      for (const [id, { resource, to }] of kept) {
+        if (living.some((entry) => entry.id === id) || (only !== undefined && resource !== only)) continue;
+        await this.#store.remove(account, id);
+        // What has the address now has told these itself, or will say good-bye to them in its time.
+        const heir = living.find(({ jid }) => jid.resource === resource);
+        const told = new Set(heir === undefined ? [] : kept.get(heir.id)?.to);
+        const left = to.filter((each) => !told.has(each)).map(parseJid);
+        const before = lost.get(resource) ?? [];
+        lost.set(resource, [...before, ...left.filter((each) => each !== undefined)]);
+      }
+    } catch (error) {
+      this.#log.warn("directed_presence.not_settled", { jid: account.bare, error });
     }
     return lost;
   }

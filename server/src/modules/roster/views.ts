@@ -21,10 +21,12 @@ interface View {
 
 export class RosterViews {
   readonly #read: (account: Jid) => Promise<Roster>;
+  readonly #failed: (error: unknown) => void;
   readonly #views = new WeakMap<Session, View>();
 
-  constructor(read: (account: Jid) => Promise<Roster>) {
+  constructor(read: (account: Jid) => Promise<Roster>, failed: (error: unknown) => void) {
     this.#read = read;
+    this.#failed = failed;
   }
 
   /**
@@ -56,10 +58,14 @@ export class RosterViews {
     }
   }
 
-  /** The stanza that carries a push to this session now; undefined when there is nothing to carry any more. */
+  /** The stanza that carries a push to this session now; undefined when there is none any more, or it goes later. */
   take(session: Session, push: Element): MaybePromise<Element | undefined> {
     const view = this.#views.get(session);
-    if (view?.busy !== undefined) return view.busy.then(() => this.take(session, push));
+    if (view?.busy !== undefined) {
+      // Whoever pushes does not wait for who reads.
+      void view.busy.then(() => this.#takeLater(session, push));
+      return undefined;
+    }
     const query = push.child("query", NS.roster) as Element;
     const { ver = "", [FOLLOWS]: follows } = query.attrs;
     // It has never asked here, and its version is not known: without one the push claims nothing.
@@ -68,6 +74,16 @@ export class RosterViews {
     if (view.version !== follows) return this.#catchUp(session, view, withQuery(push, query, undefined));
     view.version = ver;
     return withQuery(push, query, ver);
+  }
+
+  async #takeLater(session: Session, push: Element): Promise<void> {
+    try {
+      const carried = this.take(session, push);
+      const stanza = carried instanceof Promise ? await carried : carried;
+      if (stanza !== undefined) session.send(stanza);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   async #catchUp(session: Session, view: View, push: Element): Promise<Element | undefined> {
