@@ -1,4 +1,5 @@
 /** XEP-0156: where a web client finds the WebSocket of a domain, as XML (RFC 6415) and as JSON. */
+import { domainToASCII } from "node:url";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../net/http.ts";
 import type { Host, Hosts } from "../router/hosts.ts";
 import { element } from "../xml/element.ts";
@@ -34,9 +35,11 @@ export function hostMeta(hosts: Hosts, place: WebSocketPlace): ReadonlyMap<strin
 
   /** XEP-0156 2.2: addresses are of wss alone, so that where there is no TLS there is nothing to tell. */
   function links(host: Host, request: HttpRequest): readonly Link[] {
-    if (place.url !== undefined) return [{ rel: WEBSOCKET, href: place.url.replaceAll("{domain}", host.domain) }];
+    // As a URI has it, in ASCII.
+    const domain = domainToASCII(host.domain);
+    if (place.url !== undefined) return [{ rel: WEBSOCKET, href: place.url.replaceAll("{domain}", domain) }];
     if (!request.secure) return [];
-    return [{ rel: WEBSOCKET, href: `wss://${request.headers.host ?? host.domain}${place.path}` }];
+    return [{ rel: WEBSOCKET, href: `wss://${request.headers.host ?? domain}${place.path}` }];
   }
 
   return new Map([

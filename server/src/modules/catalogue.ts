@@ -4,14 +4,28 @@ import { adminCommands } from "./admin-commands.ts";
 import { caps } from "./caps.ts";
 import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
+import { lastActivity } from "./last-activity.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
 import { registration } from "./registration.ts";
 import { roster } from "./roster.ts";
+import { time } from "./time.ts";
+import { version } from "./version.ts";
 
 /** Every module there is, by the name that the configuration knows it under. */
 export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
-  [roster, presence, disco, contactAddresses, caps, adhoc, adminCommands, registration, ping].map(
-    (module: AnyModule) => [module.name, module],
-  ),
+  [
+    roster,
+    presence,
+    disco,
+    contactAddresses,
+    caps,
+    adhoc,
+    adminCommands,
+    registration,
+    lastActivity,
+    time,
+    version,
+    ping,
+  ].map((module: AnyModule) => [module.name, module]),
 );
