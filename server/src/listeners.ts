@@ -3,10 +3,13 @@
 import { hostMeta } from "./api/host-meta.ts";
 import { ClientStream } from "./c2s/client-stream.ts";
 import { bind, legacySession } from "./c2s/features/bind.ts";
+import { channelBinding } from "./c2s/features/channel-binding.ts";
 import { clientState } from "./c2s/features/client-state.ts";
 import { sasl } from "./c2s/features/sasl.ts";
+import { sasl2 } from "./c2s/features/sasl2.ts";
 import { noStartTls, startTls } from "./c2s/features/starttls.ts";
 import { streamManagement } from "./c2s/features/stream-management.ts";
+import { Login } from "./c2s/login.ts";
 import type { ClientServices, ListenerPolicy } from "./c2s/services.ts";
 import { ConfigError } from "./config/load.ts";
 import type { Config, ListenConfig } from "./config/schema.ts";
@@ -147,7 +150,7 @@ function policyOf(
   services: ClientServices,
   tls: { readonly withoutTls: boolean; readonly startTls: boolean; readonly required: boolean },
 ): ListenerPolicy {
-  const login = sasl({
+  const login = new Login({
     withoutTls: tls.withoutTls,
     limits: { messageBytes: limits.sasl_message, refusals: limits.sasl_refusals },
     logins: services.logins,
@@ -169,7 +172,9 @@ function policyOf(
     },
     features: [
       tls.startTls ? startTls({ required: tls.required }) : noStartTls,
-      login,
+      sasl(login),
+      sasl2(login, services.log),
+      channelBinding(login),
       streamManagement,
       bind,
       legacySession,

@@ -11,8 +11,8 @@ import type { Element } from "../xml/element.ts";
 import { type StanzaCondition, StanzaError, StreamError } from "../xmpp/errors.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
-import type { SaslNegotiation } from "../xmpp/sasl/negotiation.ts";
 import { register, visitorOf } from "./features/register.ts";
+import type { StreamLogins } from "./login.ts";
 import type { Carrier } from "./outlet.ts";
 import type { ClientServices, ListenerPolicy } from "./services.ts";
 import { ClientSession } from "./session.ts";
@@ -22,8 +22,10 @@ import { readCount, smFailed } from "./stream-management.ts";
 export interface ClientNegotiation extends NegotiatingStream {
   readonly transport: Transport;
   readonly host: Host;
-  /** The SASL negotiation, once it has begun. */
-  sasl: SaslNegotiation | undefined;
+  /** The bare JID that the client said it has, when it opened the stream; nothing proves it yet. */
+  readonly from: Jid | undefined;
+  /** The logins so far, once there was one. */
+  sasl: StreamLogins | undefined;
   /** The mechanism the client chose last. */
   mechanism: string;
   /** Whom SASL found the peer to be; set once. */
@@ -47,7 +49,8 @@ export interface Resumption {
 
 export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegotiation, Carrier {
   readonly transport: Transport;
-  sasl: SaslNegotiation | undefined = undefined;
+  from: Jid | undefined = undefined;
+  sasl: StreamLogins | undefined = undefined;
   mechanism = "none";
   account: Jid | undefined = undefined;
   readonly #services: ClientServices;
@@ -105,6 +108,7 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
     const isElsewhere = this.facts.has("authenticated") && this.#host !== host;
     if (host === undefined || isElsewhere) throw new StreamError("host-unknown");
     this.#host = host;
+    this.from = header.from === undefined ? undefined : parseJid(header.from)?.toBare();
     if (!this.facts.has("authenticated")) this.sasl = undefined;
     const ofModules = [...host.type.hooks.streamFeatures].map(announcement);
     return { domain: host.domain, features: [...this.#policy.features, ...ofModules, ...this.#registration(host)] };

@@ -77,7 +77,12 @@ export class SaslNegotiation {
 
   /** `<abort/>` (RFC 6120 6.4.4). */
   abort(): SaslReply {
-    return this.#refuse(new SaslError("aborted"));
+    return this.refuse("aborted");
+  }
+
+  /** Ends what is under way, and counts as a refused login. */
+  refuse(condition: SaslCondition, text = ""): SaslReply {
+    return this.#refuse(new SaslError(condition, text));
   }
 
   #decode(text: string): Uint8Array {

@@ -1,0 +1,120 @@
+/** What the SASL profiles of RFC 6120 and XEP-0388 share: who may log in how, and how often. */
+import type { Accounts } from "../auth/accounts.ts";
+import type { CounterFamily } from "../observe/metrics.ts";
+import type { Host } from "../router/hosts.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
+import { StreamError } from "../xmpp/errors.ts";
+import {
+  NO_STREAM,
+  type SaslCondition,
+  type SaslContext,
+  type SaslMechanism,
+  type SaslStream,
+} from "../xmpp/sasl/mechanism.ts";
+import { type SaslLimits, SaslNegotiation, type SaslReply } from "../xmpp/sasl/negotiation.ts";
+import type { ClientNegotiation } from "./client-stream.ts";
+
+export interface LoginOptions {
+  /** Whether anyone may log in on a stream that is not encrypted; PLAIN never may (RFC 6120 13.8.3). */
+  readonly withoutTls: boolean;
+  readonly limits: SaslLimits;
+  readonly logins: CounterFamily;
+  accountsOf(host: Host): Accounts;
+}
+
+/** Logins of one stream, all in the profile that the first one was in. */
+export interface StreamLogins {
+  /** Its namespace. */
+  readonly profile: string;
+  readonly negotiation: SaslNegotiation;
+}
+
+export class Login {
+  readonly #options: LoginOptions;
+
+  constructor(options: LoginOptions) {
+    this.#options = options;
+  }
+
+  get withoutTls(): boolean {
+    return this.#options.withoutTls;
+  }
+
+  accounts(stream: ClientNegotiation): Accounts {
+    return this.#options.accountsOf(stream.host);
+  }
+
+  /** What a login on this stream can rest on besides the client's words. */
+  facts(stream: ClientNegotiation): SaslStream {
+    const { channel, certified } = stream.transport.tls ?? NO_STREAM;
+    const mechanisms = this.mechanisms(stream, { channel, certified });
+    const bindings = channel.types.filter((type) => mechanisms.some(({ binds }) => binds?.includes(type)));
+    return { channel, certified, offered: { mechanisms: mechanisms.map(({ name }) => name), bindings } };
+  }
+
+  /** Those that are offered on this stream as it is now. */
+  mechanisms(
+    stream: ClientNegotiation,
+    facts: Pick<SaslStream, "channel" | "certified"> = this.facts(stream),
+  ): readonly SaslMechanism[] {
+    const secure = stream.facts.has("secure");
+    const all = this.accounts(stream).mechanisms(facts);
+    return all.filter((mechanism) => secure || !mechanism.plaintext);
+  }
+
+  /** The same for logins by token (XEP-0484). */
+  fastMechanisms(stream: ClientNegotiation): readonly SaslMechanism[] {
+    return this.accounts(stream).fastMechanisms(this.facts(stream));
+  }
+
+  /** Starts a login in a profile, which is known by its namespace, with one of `mechanisms`: all that it offers here. */
+  begin(
+    stream: ClientNegotiation,
+    profile: string,
+    mechanisms: readonly SaslMechanism[],
+    request: { readonly mechanism: string; readonly initial: string; readonly login?: SaslContext["login"] },
+  ): MaybePromise<SaslReply> {
+    stream.mechanism = mechanisms.some(({ name }) => name === request.mechanism) ? request.mechanism : "unknown";
+    const negotiation = this.#negotiation(stream, profile, mechanisms);
+    return negotiation.begin(request.mechanism, request.initial, request.login);
+  }
+
+  respond(stream: ClientNegotiation, profile: string, text: string): MaybePromise<SaslReply> {
+    return this.#negotiation(stream, profile).respond(text);
+  }
+
+  /** Refuses what the client asked for, which counts as a refused login. */
+  refuse(stream: ClientNegotiation, profile: string, condition: SaslCondition, text = ""): SaslReply {
+    return this.#negotiation(stream, profile).refuse(condition, text);
+  }
+
+  /** Counts how a login ended. */
+  count(stream: ClientNegotiation, result: SaslCondition | "success"): void {
+    this.#options.logins(stream.mechanism, result).inc();
+  }
+
+  /** To be called once a refusal is sent: ends the stream of a client that has been refused as often as it may be. */
+  refused(stream: ClientNegotiation): void {
+    // RFC 6120 6.4.5.
+    if (stream.sasl?.negotiation.exhausted) throw new StreamError("policy-violation", "too many failed logins");
+  }
+
+  #negotiation(stream: ClientNegotiation, profile: string, mechanisms: readonly SaslMechanism[] = []): SaslNegotiation {
+    if (stream.sasl !== undefined && stream.sasl.profile !== profile) {
+      throw new StreamError("policy-violation", "another SASL profile is in use on this stream");
+    }
+    const context = () => this.accounts(stream).saslContext(stream.transport.address, this.facts(stream));
+    stream.sasl ??= {
+      profile,
+      negotiation: new SaslNegotiation(mechanisms, context(), this.#options.limits, this.#withheld(stream)),
+    };
+    return stream.sasl.negotiation;
+  }
+
+  /** Those that TLS would add. */
+  #withheld(stream: ClientNegotiation): readonly string[] {
+    if (stream.facts.has("secure")) return [];
+    const all = this.accounts(stream).mechanisms(this.facts(stream));
+    return all.filter(({ plaintext }) => plaintext).map(({ name }) => name);
+  }
+}
