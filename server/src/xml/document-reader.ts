@@ -5,6 +5,7 @@ import { notWellFormed, XmlError } from "./errors.ts";
 import type { XmlLimits } from "./limits.ts";
 import { NamespaceScope } from "./namespaces.ts";
 import { StartTagReader, skipSpace, TagEndFinder } from "./start-tag.ts";
+import { Rope } from "./strings.ts";
 import { checkXmlDeclaration } from "./xml-declaration.ts";
 
 /** Hears what a document holds, each thing once it is complete. */
@@ -63,6 +64,7 @@ export class DocumentReader {
   readonly #open: string[] = [];
   readonly #elements: Element[] = [];
   #rootIsEmpty = false;
+  readonly #rope = new Rope();
 
   #unfinished: Unfinished = "nothing";
   #held = "";
@@ -205,7 +207,7 @@ export class DocumentReader {
     const siblings = this.#siblings();
     const last = siblings.length - 1;
     const previous = siblings[last];
-    if (typeof previous === "string") siblings[last] = previous + text;
+    if (typeof previous === "string") siblings[last] = this.#rope.join(previous, text);
     else siblings.push(text);
   }
 
@@ -306,7 +308,7 @@ export class DocumentReader {
   #holdUpTo(end: number): void {
     this.#heldBytes += this.#bytes(this.#at, end);
     if (this.#heldBytes > this.limits.maxTagBytes) throw new XmlError("policy-violation", "a tag too long");
-    this.#held += this.#text.slice(this.#at, end);
+    this.#held = this.#rope.join(this.#held, this.#text.slice(this.#at, end));
     this.#heldControls ||= this.#controls;
     this.#at = end;
   }

@@ -1,5 +1,13 @@
+import { putTogether } from "./strings.ts";
+
 export type Node = Element | string;
 export type Attrs = Readonly<Record<string, string>>;
+
+/** Written children, and whether that is one piece yet. */
+interface Inner {
+  xml: string | undefined;
+  flat: boolean;
+}
 
 /**
  * One XML element. Never changed once made: a change makes a new root over the same children.
@@ -11,7 +19,7 @@ export class Element {
   readonly attrs: Attrs;
   readonly children: readonly Node[];
   /** Shared by all copies over the same children. */
-  #inner: { xml: string | undefined } | undefined;
+  #inner: Inner | undefined;
 
   constructor(name: string, xmlns: string, attrs: Attrs, children: readonly Node[]) {
     this.name = name;
@@ -50,7 +58,7 @@ export class Element {
       else if (attrs[key] !== undefined) attrs = copyOf(attrs, key);
     }
     const copy = new Element(this.name, this.xmlns, attrs, this.children);
-    this.#inner ??= { xml: undefined };
+    this.#inner ??= { xml: undefined, flat: false };
     copy.#inner = this.#inner;
     return copy;
   }
@@ -62,11 +70,14 @@ export class Element {
 
   /** The children serialised, for a place where this element's namespace is the default; made once for all copies. */
   innerXml(): string {
-    this.#inner ??= { xml: undefined };
+    this.#inner ??= { xml: undefined, flat: false };
     const inner = this.#inner;
     if (inner.xml === undefined) inner.xml = this.#joined();
-    // Whoever looks into a string that was joined puts its pieces together for good, and not anew in each copy.
-    else inner.xml.charCodeAt(0);
+    else if (!inner.flat) {
+      // Else each copy would be joined from all the pieces anew.
+      putTogether(inner.xml);
+      inner.flat = true;
+    }
     return inner.xml;
   }
 

@@ -13,11 +13,14 @@ const LESS_THAN = 0x3c;
 const EQUALS = 0x3d;
 const GREATER_THAN = 0x3e;
 
+/** Shared by the many elements that have none. */
+const NO_ATTRS: Attrs = Object.freeze(newAttrs());
+
 /** Reads start tags and empty-element tags (XML 1.0 3.1). What it read last is in its fields. */
 export class StartTagReader {
   name: QName = { text: "", prefix: "", local: "" };
   xmlns = "";
-  attrs: Attrs = newAttrs();
+  attrs: Attrs = NO_ATTRS;
   /** The default namespace inside of the element. */
   defaultNamespace = "";
   declaresDefault = false;
@@ -38,7 +41,7 @@ export class StartTagReader {
     const name = nameAt(text, start + 1);
     if (name === undefined) return -1;
     this.name = name;
-    this.attrs = newAttrs();
+    this.attrs = NO_ATTRS;
     this.defaultNamespace = this.#scope.default;
     this.declaresDefault = false;
     this.#attributes = 0;
@@ -115,6 +118,7 @@ export class StartTagReader {
   }
 
   #set(key: string, value: string): void {
+    if (this.attrs === NO_ATTRS) this.attrs = newAttrs();
     if (this.attrs[key] !== undefined) throw notWellFormed("an attribute given twice");
     (this.attrs as Record<string, string>)[key] = value;
   }

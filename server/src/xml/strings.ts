@@ -9,6 +9,30 @@ export function ownedCopy(text: string): string {
   return Buffer.from(text, encoding).toString(encoding);
 }
 
+/** What one joint of a string that was not put together yet takes, in bytes. */
+const JOINT_BYTES = 32;
+
+/** Joins a string from however many pieces, in time that grows with its length, and in a few times its memory. */
+export class Rope {
+  #joints = 0;
+
+  join(before: string, piece: string): string {
+    const whole = before + piece;
+    if (++this.#joints >= 64 && this.#joints * JOINT_BYTES >= whole.length) {
+      this.#joints = 0;
+      putTogether(whole);
+    }
+    return whole;
+  }
+}
+
+const BEGINNING = /^/;
+
+/** Makes one piece of a string that was joined from many: the runtime does so once a pattern is matched against it. */
+export function putTogether(joined: string): void {
+  BEGINNING.test(joined);
+}
+
 /**
  * Values computed once for each of the few names and namespaces that come again and again, found without cutting them
  * out of the text. Each hash has two places and the newer key takes the first of them, so no peer can fill it for good.
