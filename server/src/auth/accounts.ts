@@ -131,7 +131,7 @@ export class Accounts {
       offered,
       decoySecret: this.#decoySecret,
       iterations: this.iterations,
-      nonce: () => randomBytes(18).toString("base64"),
+      nonce: () => randomId(18),
     };
   }
 

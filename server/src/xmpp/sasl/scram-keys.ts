@@ -1,4 +1,4 @@
-import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto";
+import { createHash, createHmac, createSecretKey, pbkdf2, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 
 /** The hash functions that SCRAM keys can be kept for, the weakest first. */
@@ -55,5 +55,6 @@ export function digest(hash: ScramHash, data: Uint8Array): Buffer {
 
 /** RFC 5802 2.2's HMAC(key, str). */
 export function hmac(hash: ScramHash, key: Uint8Array, data: string): Buffer {
-  return createHmac(DIGESTS[hash].name, key).update(data).digest();
+  // Given the bytes themselves, Node spends three times as long on finding out what they are.
+  return createHmac(DIGESTS[hash].name, createSecretKey(key)).update(data).digest();
 }
