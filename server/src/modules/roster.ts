@@ -128,7 +128,9 @@ export const roster = defineModule({
       // RFC 6121 2.3.3: an account sees itself without an item.
       if (contact.bare === to.bare) throw new StanzaError("not-allowed", "an account is not its own contact");
       const said = readItem(item, limits);
-      await api.push(to, contact, await book.change(to, contact, (present) => ({ ...present, ...said, listed: true })));
+      const decide = (present: RosterItem) => ({ ...present, ...said, listed: true });
+      // RFC 6121 2.4.2: every set is pushed.
+      await api.push(to, contact, await book.change(to, contact, decide, true));
     }
 
     async function remove(account: Jid, contact: Jid): Promise<undefined> {

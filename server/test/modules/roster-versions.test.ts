@@ -151,9 +151,13 @@ test("what changes nothing that is shown changes no version", async (t) => {
   const { version } = cache;
   bob.send(`<presence to='${ALICE}' type='subscribe'/>`);
   await bob.receivesNothing();
-  await add(alice, "carol", "C");
   assert.deepEqual(await cache.read(alice), []);
   assert.equal((await full(server)).version, version);
+  // But a set is a change whatever it says (RFC 6121 2.4.2).
+  const phone = await server.login("alice", "phone");
+  await add(phone, "carol", "C");
+  assert.deepEqual(await cache.read(alice), ["carol"]);
+  await isInSync(cache, server);
 });
 
 test("who missed a few changes hears of these alone, each contact once, the removed ones too", async (t) => {

@@ -79,9 +79,14 @@ export class RosterBook {
 
   /**
    * Reads, decides and writes in one step; nobody is told. `decide` may be called again, and may throw. Throws not-allowed
-   * where the account has no room for what would be new.
+   * where the account has no room for what would be new. With `always` there is a new version though all looks as before.
    */
-  async change(account: Jid, contact: Jid, decide: (item: RosterItem) => RosterItem): Promise<RosterChange> {
+  async change(
+    account: Jid,
+    contact: Jid,
+    decide: (item: RosterItem) => RosterItem,
+    always = false,
+  ): Promise<RosterChange> {
     for (;;) {
       let change: RosterChange | undefined;
       await this.#store.updateTogether(account, [LEDGER, contact.bare], (present) => {
@@ -90,7 +95,7 @@ export class RosterBook {
         if (ledger === undefined) return present;
         const before = (present.get(contact.bare) as RosterItem | undefined) ?? NO_ITEM;
         const after = decide(before);
-        const { versions, next } = this.#enter(ledger, contact, before, after);
+        const { versions, next } = this.#enter(ledger, contact, before, after, always);
         change = { before, after, versions };
         const kept = new Map<string, Stored>([[LEDGER, next]]);
         if (!isEmpty(after)) kept.set(contact.bare, after);
@@ -119,7 +124,7 @@ export class RosterBook {
     await this.#store.update(account, LEDGER, (present) => present ?? ledger);
   }
 
-  #enter(ledger: Ledger, contact: Jid, before: RosterItem, after: RosterItem) {
+  #enter(ledger: Ledger, contact: Jid, before: RosterItem, after: RosterItem, always: boolean) {
     const { max_items, max_size, max_requests, max_changes } = this.#limits;
     const [was, is] = [measure(before), measure(after)];
     const size = ledger.size - was.size + is.size;
@@ -130,7 +135,7 @@ export class RosterBook {
       throw new StanzaError("not-allowed", `no more than ${max_items} contacts`);
     if (bytes > max_size && bytes > ledger.bytes) throw new StanzaError("not-allowed", "the roster is too large");
     if (asking > max_requests && asking > ledger.asking) throw new StanzaError("not-allowed", "too many requests");
-    if (looksAlike(before, after)) return { versions: undefined, next: { ...ledger, size, bytes, asking } };
+    if (!always && looksAlike(before, after)) return { versions: undefined, next: { ...ledger, size, bytes, asking } };
     const versions = { from: lastVersion(ledger), to: newVersion() };
     const changes = [...ledger.changes, [versions.to, contact.bare] as const].slice(-max_changes - 1);
     return { versions, next: { size, bytes, asking, changes } };
