@@ -1,6 +1,6 @@
 # The one entrance. Each target is a script of scripts/, and `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench fuzz compose-config
+.PHONY: help up build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ conformance: ## storage and cluster capabilities over every driver
 
 bench: ## micro-benchmarks, then Meerkat, ejabberd and Prosody under load; SCENARIO= PEERS= narrow it, LONG=1
 	@scripts/bench
+
+interop: ## other people's clients and scanners against one node
+	@rm -f .build/totals/interop-*; status=0; for each in scripts/interop/*; do $$each || status=1; done; scripts/totals --each; exit $$status
 
 fuzz: ## fuzzers of the server: make fuzz SECONDS=60, and SEED=N TARGET=name to repeat a finding
 	@FUZZ_SECONDS="$(or $(SECONDS),10)" SEED="$(SEED)" TARGET="$(TARGET)" scripts/fuzz

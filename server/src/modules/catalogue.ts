@@ -7,6 +7,7 @@ import { disco } from "./disco.ts";
 import { lastActivity } from "./last-activity.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
+import { privateXml } from "./private-xml.ts";
 import { registration } from "./registration.ts";
 import { roster } from "./roster.ts";
 import { time } from "./time.ts";
@@ -26,6 +27,7 @@ export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
     lastActivity,
     time,
     version,
+    privateXml,
     ping,
   ].map((module: AnyModule) => [module.name, module]),
 );

@@ -38,4 +38,5 @@ export const NS = {
   clientState: "urn:xmpp:csi:0",
   chatStates: "http://jabber.org/protocol/chatstates",
   pubsubEvent: "http://jabber.org/protocol/pubsub#event",
+  privateXml: "jabber:iq:private",
 } as const;
