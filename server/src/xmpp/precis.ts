@@ -1,4 +1,5 @@
 import saslprep from "@mongodb-js/saslprep";
+import { JOINING_PASSES, JOINS_NEXT, JOINS_PREVIOUS } from "./joining-types.ts";
 
 /**
  * PRECIS (RFC 8264) as far as XMPP needs it. Each profile answers undefined for a string that it disallows.
@@ -116,8 +117,7 @@ type ContextRule = (points: readonly string[], at: number) => boolean;
 
 /** RFC 5892 appendix A: code points that are allowed only in good company. */
 const CONTEXT_RULES: ReadonlyMap<string, ContextRule> = new Map<string, ContextRule>([
-  // A.1's other half, ZWNJ between joining letters, is left out: Unicode's joining types are not at hand, so it is refused.
-  ["\u200c", (points, at) => VIRAMA.test(points[at - 1] ?? "")],
+  ["\u200c", (points, at) => VIRAMA.test(points[at - 1] ?? "") || partsJoiningLetters(points, at)],
   ["\u200d", (points, at) => VIRAMA.test(points[at - 1] ?? "")],
   ["\u00b7", (points, at) => points[at - 1] === "l" && points[at + 1] === "l"],
   ["\u0375", (points, at) => /^\p{Script=Greek}$/u.test(points[at + 1] ?? "")],
@@ -136,6 +136,15 @@ const CONTEXT_RULES: ReadonlyMap<string, ContextRule> = new Map<string, ContextR
     (points) => !points.some((p) => ARABIC_DIGIT.test(p)),
   ]),
 ]);
+/** RFC 5892 A.1: letters on both sides that would be written joined; what joining passes over may stand between. */
+function partsJoiningLetters(points: readonly string[], at: number): boolean {
+  let before = at - 1;
+  while (JOINING_PASSES.test(points[before] ?? "")) before--;
+  let after = at + 1;
+  while (JOINING_PASSES.test(points[after] ?? "")) after++;
+  return JOINS_NEXT.test(points[before] ?? "") && JOINS_PREVIOUS.test(points[after] ?? "");
+}
+
 const ARABIC_DIGIT = /^[\u0660-\u0669]$/;
 const EXTENDED_DIGIT = /^[\u06f0-\u06f9]$/;
 

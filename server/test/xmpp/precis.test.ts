@@ -86,7 +86,50 @@ describe("a local part", () => {
       ["\u0628\u0661", "\u0628\u0661"],
       ["\u0628\u0661\u06f1", undefined],
       ["\u0915\u094d\u200d\u0937", "\u0915\u094d\u200d\u0937"],
+      ["\u0915\u094d\u200c\u0937", "\u0915\u094d\u200c\u0937"],
       ["a\u200db", undefined],
+    ]);
+  });
+
+  test("has a zero-width non-joiner only between letters that would be joined (RFC 5892 A.1)", () => {
+    const [heh, alef, beh, fatha, joiner] = ["\u0647", "\u0627", "\u0628", "\u064e", "\u200c"];
+    for (const local of [
+      `${heh}${joiner}${alef}`,
+      `${heh}${joiner}${beh}`,
+      `${beh}${fatha}${joiner}${fatha}${fatha}${beh}`,
+      `\u0646\u0627\u0645${heh}${joiner}${alef}\u06cc`,
+      // Phags-pa, left to right, with the one letter that joins only what comes next.
+      `\ua872${joiner}\ua840`,
+    ]) {
+      assert.equal(prepareLocal(local), local, JSON.stringify(local));
+    }
+    for (const local of [
+      `${alef}${joiner}${beh}`,
+      `${beh}${joiner}`,
+      `${joiner}${beh}`,
+      `${beh}${joiner}${joiner}${beh}`,
+      `${beh}${joiner}1`,
+      `a${joiner}b`,
+      `${heh}\u200d${alef}`,
+      `\ua840${joiner}\ua872`,
+    ]) {
+      assert.equal(prepareLocal(local), undefined, JSON.stringify(local));
+    }
+  });
+
+  test("is what RFC 8265 3.6 says it is, the at sign apart", () => {
+    table(prepareLocal, [
+      ["juliet@example.com", undefined],
+      ["fussball", "fussball"],
+      ["fu\u00dfball", "fu\u00dfball"],
+      ["\u03c0", "\u03c0"],
+      ["\u03a3", "\u03c3"],
+      ["\u03c3", "\u03c3"],
+      ["\u03c2", "\u03c2"],
+      ["foo bar", undefined],
+      ["", undefined],
+      ["henry\u2163", undefined],
+      ["\u221e", undefined],
     ]);
   });
 
