@@ -218,12 +218,12 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   }
 }
 
-/** A feature that a module only makes known. */
+/** A feature that a module only makes known: also to a client that binds with its login, and is told features after that. */
 function announcement(advertise: () => Element): StreamFeature<ClientNegotiation> {
   return {
     xmlns: advertise().xmlns,
     needs: ["authenticated"],
-    until: ["bound"],
+    until: [],
     takes: () => false,
     advertise,
     negotiate: () => undefined,

@@ -22,10 +22,15 @@ export interface LoginOptions {
   accountsOf(host: Host): Accounts;
 }
 
+/** A way to speak SASL in XMPP. */
+export interface Profile {
+  /** Whether it has logins by token (XEP-0484). */
+  readonly takesTokens: boolean;
+}
+
 /** Logins of one stream, all in the profile that the first one was in. */
 export interface StreamLogins {
-  /** Its namespace. */
-  readonly profile: string;
+  readonly profile: Profile;
   readonly negotiation: SaslNegotiation;
 }
 
@@ -67,24 +72,23 @@ export class Login {
     return this.accounts(stream).fastMechanisms(this.facts(stream));
   }
 
-  /** Starts a login in a profile, which is known by its namespace, with one of `mechanisms`: all that it offers here. */
+  /** Starts a login. */
   begin(
     stream: ClientNegotiation,
-    profile: string,
-    mechanisms: readonly SaslMechanism[],
+    profile: Profile,
     request: { readonly mechanism: string; readonly initial: string; readonly login?: SaslContext["login"] },
   ): MaybePromise<SaslReply> {
-    stream.mechanism = mechanisms.some(({ name }) => name === request.mechanism) ? request.mechanism : "unknown";
-    const negotiation = this.#negotiation(stream, profile, mechanisms);
-    return negotiation.begin(request.mechanism, request.initial, request.login);
+    const known = this.known(stream, profile).some(({ name }) => name === request.mechanism);
+    stream.mechanism = known ? request.mechanism : "unknown";
+    return this.#negotiation(stream, profile).begin(request.mechanism, request.initial, request.login);
   }
 
-  respond(stream: ClientNegotiation, profile: string, text: string): MaybePromise<SaslReply> {
+  respond(stream: ClientNegotiation, profile: Profile, text: string): MaybePromise<SaslReply> {
     return this.#negotiation(stream, profile).respond(text);
   }
 
   /** Refuses what the client asked for, which counts as a refused login. */
-  refuse(stream: ClientNegotiation, profile: string, condition: SaslCondition, text = ""): SaslReply {
+  refuse(stream: ClientNegotiation, profile: Profile, condition: SaslCondition, text = ""): SaslReply {
     return this.#negotiation(stream, profile).refuse(condition, text);
   }
 
@@ -99,15 +103,20 @@ export class Login {
     if (stream.sasl?.negotiation.exhausted) throw new StreamError("policy-violation", "too many failed logins");
   }
 
-  #negotiation(stream: ClientNegotiation, profile: string, mechanisms: readonly SaslMechanism[] = []): SaslNegotiation {
+  /** Those that a profile takes: what it offers, and tokens where it has them. */
+  known(stream: ClientNegotiation, { takesTokens }: Profile): readonly SaslMechanism[] {
+    return [...this.mechanisms(stream), ...(takesTokens ? this.fastMechanisms(stream) : [])];
+  }
+
+  #negotiation(stream: ClientNegotiation, profile: Profile): SaslNegotiation {
     if (stream.sasl !== undefined && stream.sasl.profile !== profile) {
       throw new StreamError("policy-violation", "another SASL profile is in use on this stream");
     }
-    const context = () => this.accounts(stream).saslContext(stream.transport.address, this.facts(stream));
-    stream.sasl ??= {
-      profile,
-      negotiation: new SaslNegotiation(mechanisms, context(), this.#options.limits, this.#withheld(stream)),
-    };
+    if (stream.sasl !== undefined) return stream.sasl.negotiation;
+    const context = this.accounts(stream).saslContext(stream.transport.address, this.facts(stream));
+    const { limits } = this.#options;
+    const known = this.known(stream, profile);
+    stream.sasl = { profile, negotiation: new SaslNegotiation(known, context, limits, this.#withheld(stream)) };
     return stream.sasl.negotiation;
   }
 

@@ -66,7 +66,7 @@ test("what is offered follows from what has been established", async (t) => {
   );
   client.send(plain("alice"));
   assert.equal((await client.next()).name, "success");
-  assert.deepEqual(names(await client.open()), ["bind", "session", "sub", "ver", "c", "c"]);
+  assert.deepEqual(names(await client.open()), ["sm", "bind", "session", "csi", "sub", "ver", "c", "c"]);
 });
 
 test("in the clear, TLS is required and nothing else is offered; a log-in all the same is refused", async (t) => {

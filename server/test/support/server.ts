@@ -207,8 +207,8 @@ export class RawClient {
         this.#hear("open");
       },
       element: (element: Element) => {
-        // From here on the server speaks in a new document (RFC 6120 6.4.6).
-        if (element.name === "success") parser.restart();
+        // From here on the server speaks in a new document (RFC 6120 6.4.6); in XEP-0388 it does not.
+        if (element.name === "success" && element.xmlns === "urn:ietf:params:xml:ns:xmpp-sasl") parser.restart();
         this.#hear(element);
       },
       close: () => {

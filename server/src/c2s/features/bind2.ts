@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Logger } from "../../observe/log.ts";
 import type { Host } from "../../router/hosts.ts";
 import { randomId } from "../../util/ids.ts";
 import { type Element, element } from "../../xml/element.ts";
@@ -22,13 +23,19 @@ export async function bind2(
   request: Element,
   userAgent: string | undefined,
   stream: ClientNegotiation,
+  log: Logger,
 ): Promise<Element> {
   const account = stream.account as Jid;
   await stream.bind(resourceFor(account, request.childText("tag"), userAgent));
   const results: Element[] = [];
   for (const wish of request.elements()) {
-    const result = await grant(wish, stream);
-    if (result !== undefined) results.push(result);
+    try {
+      const result = await grant(wish, stream);
+      if (result !== undefined) results.push(result);
+    } catch (error) {
+      // The session is there, without this.
+      log.error("hook.failed", { point: "bindFeature", xmlns: wish.xmlns, error });
+    }
   }
   return element("bound", NS.bind2, {}, ...results);
 }

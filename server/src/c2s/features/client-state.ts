@@ -7,7 +7,8 @@ import type { ClientNegotiation } from "../client-stream.ts";
 export const clientState: StreamFeature<ClientNegotiation> = {
   xmlns: NS.clientState,
   needs: ["authenticated"],
-  until: ["bound"],
+  // Also told to a client that binds with its login (XEP-0386).
+  until: [],
   takes: () => false,
   advertise: () => element("csi", NS.clientState),
   negotiate: () => undefined,

@@ -5,7 +5,9 @@ import { Jid } from "../../xmpp/jid.ts";
 import { NS } from "../../xmpp/namespaces.ts";
 import type { SaslReply } from "../../xmpp/sasl/negotiation.ts";
 import type { ClientNegotiation } from "../client-stream.ts";
-import type { Login } from "../login.ts";
+import type { Login, Profile } from "../login.ts";
+
+const PROFILE: Profile = { takesTokens: false };
 
 /** RFC 6120 6: the client proves which account it is. */
 export function sasl(login: Login): StreamFeature<ClientNegotiation> {
@@ -42,11 +44,11 @@ export function sasl(login: Login): StreamFeature<ClientNegotiation> {
     negotiate(request, stream) {
       const { name, attrs } = request;
       const text = request.text();
-      if (name === "abort") return answer(login.refuse(stream, NS.sasl, "aborted"), stream);
+      if (name === "abort") return answer(login.refuse(stream, PROFILE, "aborted"), stream);
       const reply =
         name === "auth"
-          ? login.begin(stream, NS.sasl, login.mechanisms(stream), { mechanism: attrs.mechanism ?? "", initial: text })
-          : login.respond(stream, NS.sasl, text);
+          ? login.begin(stream, PROFILE, { mechanism: attrs.mechanism ?? "", initial: text })
+          : login.respond(stream, PROFILE, text);
       return then(reply, (settled) => answer(settled, stream));
     },
   };

@@ -9,8 +9,10 @@ import { NS } from "../../xmpp/namespaces.ts";
 import type { FastToken, SaslContext, SaslMechanism } from "../../xmpp/sasl/mechanism.ts";
 import type { SaslReply } from "../../xmpp/sasl/negotiation.ts";
 import type { ClientNegotiation } from "../client-stream.ts";
-import type { Login } from "../login.ts";
+import type { Login, Profile } from "../login.ts";
 import { bind2, bind2Offer } from "./bind2.ts";
+
+const PROFILE: Profile = { takesTokens: true };
 
 /** A login under way. */
 interface Attempt {
@@ -32,13 +34,12 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
     const userAgent = userAgentOf(request);
     if (userAgent === null) return refuse(stream, "malformed-request", "the user-agent's id is not a UUID v4");
     const fast = request.child("fast", NS.fast);
-    const mechanisms = [...login.mechanisms(stream), ...login.fastMechanisms(stream)];
     const token = fast && tokenLogin(request, fast, userAgent);
     if (token === null) return refuse(stream, "malformed-request", "the count is not a positive integer");
-    const mechanism = mechanisms.find(({ name }) => name === request.attrs.mechanism);
+    const mechanism = login.known(stream, PROFILE).find(({ name }) => name === request.attrs.mechanism);
     attempts.set(stream, { request, mechanism, userAgent });
     const response = request.child("initial-response", NS.sasl2);
-    return login.begin(stream, NS.sasl2, mechanisms, {
+    return login.begin(stream, PROFILE, {
       mechanism: request.attrs.mechanism ?? "",
       // Without an element there is no response; one that is empty is an empty response, which RFC 6120 writes "=".
       initial: response === undefined ? "" : textOf(response) || "=",
@@ -47,7 +48,7 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
   }
 
   function refuse(stream: ClientNegotiation, condition: "malformed-request" | "aborted", text = "") {
-    return login.refuse(stream, NS.sasl2, condition, text);
+    return login.refuse(stream, PROFILE, condition, text);
   }
 
   function answer(reply: SaslReply, stream: ClientNegotiation): MaybePromise<Outcome | undefined> {
@@ -58,7 +59,7 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
     const attempt = attempts.get(stream);
     attempts.delete(stream);
     if ("success" in reply && contradicts(stream, reply.success.local)) {
-      return answer(login.refuse(stream, NS.sasl2, "invalid-authzid", "the stream's from is another account"), stream);
+      return answer(login.refuse(stream, PROFILE, "invalid-authzid", "the stream's from is another account"), stream);
     }
     if ("failure" in reply) {
       login.count(stream, reply.failure);
@@ -108,7 +109,7 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
     const bind = request.child("bind", NS.bind2);
     if (bind === undefined) return { results, isResumed: false };
     try {
-      results.push(await bind2(bind, userAgent, stream));
+      results.push(await bind2(bind, userAgent, stream, log));
     } catch (error) {
       // The client finds itself without a session, and learns why should it ask for one by RFC 6120 7.
       if (!(error instanceof StanzaError)) throw error;
@@ -162,7 +163,7 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
           case "authenticate":
             return authenticate(request, stream);
           case "response":
-            return login.respond(stream, NS.sasl2, textOf(request));
+            return login.respond(stream, PROFILE, textOf(request));
           case "abort":
             return refuse(stream, "aborted");
           case "next":

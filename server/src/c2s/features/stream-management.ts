@@ -9,7 +9,8 @@ import { smFailed } from "../stream-management.ts";
 export const streamManagement: StreamFeature<ClientNegotiation> = {
   xmlns: NS.streamManagement,
   needs: ["authenticated"],
-  until: ["bound"],
+  // Also told to a client that binds with its login (XEP-0386).
+  until: [],
   takes: ({ name, xmlns }) => xmlns === NS.streamManagement && (name === "resume" || name === "enable"),
   advertise: () => element("sm", NS.streamManagement),
 
