@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Jid } from "../../../xmpp/jid.ts";
 import { type AccountStore, type StorageDriver, StorageError } from "../../specs.ts";
 import { positive } from "../bounds.ts";
@@ -80,13 +81,13 @@ export function ldapDriver(options: LdapOptions): StorageDriver {
       // RFC 4513 5.1.2: servers take a bind with an empty password for an anonymous one, and let it succeed.
       if (password === "") return false;
       const dn = await find(account);
-      if (dn === undefined) return false;
       return verifying.use(async (connection) => {
         try {
-          await connection.bind(dn, password);
-          return true;
+          // Where there is no entry, nobody binds, so that the time taken does not tell.
+          await connection.bind(dn ?? nobody(base), password);
+          return dn !== undefined;
         } catch (error) {
-          if (error instanceof LdapRefusal && NOT_VERIFIED.has(error.code)) return false;
+          if (error instanceof LdapRefusal && (dn === undefined || NOT_VERIFIED.has(error.code))) return false;
           throw error;
         }
       });
@@ -109,6 +110,11 @@ export function ldapDriver(options: LdapOptions): StorageDriver {
       verifying.close();
     },
   };
+}
+
+/** An entry that there is not. */
+function nobody(base: string): string {
+  return `cn=${randomBytes(16).toString("hex")}${base === "" ? "" : `,${base}`}`;
 }
 
 function checkedDirectory({ url, startTls = false, ca, timeout }: LdapOptions): Directory {
