@@ -77,8 +77,8 @@ test("a module that there is not is told, with the one that was meant", async ()
 });
 
 test("a module without settings takes none", async () => {
-  assert.deepEqual(await refusals(`${BASE}[host_types.default.modules]\nping = { every = "1s" }`), [
-    "host_types.default.modules.ping: this module has no settings; leave its table empty",
+  assert.deepEqual(await refusals(`${BASE}[host_types.default.modules]\ntime = { every = "1s" }`), [
+    "host_types.default.modules.time: this module has no settings; leave its table empty",
   ]);
 });
 

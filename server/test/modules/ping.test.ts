@@ -1,6 +1,10 @@
-import { test } from "node:test";
-import { startServer } from "../support/server.ts";
-import { isRefused } from "./contacts.ts";
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { ping } from "../../src/modules/ping.ts";
+import { WoundClock } from "../support/clock.ts";
+import { type RawClient, startServer } from "../support/server.ts";
+import { heard, isRefused, moduleConfig } from "./contacts.ts";
+import { mistaken, taken } from "./settings.ts";
 
 const PING = "<ping xmlns='urn:xmpp:ping'/>";
 
@@ -38,4 +42,82 @@ test("nothing is set by a ping", async (t) => {
   const alice = await server.login("alice", "desk");
   alice.send(`<iq type='set' id='1' to='example.org'>${PING}</iq>`);
   await isRefused(alice, "not-allowed", "cancel");
+});
+
+async function silent(t: TestContext, settings = 'ping_after = "60s", answer_within = "20s"') {
+  const clock = new WoundClock();
+  const server = await startServer(t, { clock, toml: moduleConfig({ ping: settings }) });
+  return { clock, server, alice: await server.login("alice", "desk") };
+}
+
+/** The server's ping, whose id is returned. */
+async function pinged(client: RawClient): Promise<string> {
+  const asked = await client.next();
+  const id = asked.attrs.id ?? "";
+  assert.equal(
+    asked.toXml("jabber:client"),
+    `<iq type='get' id='${id}' from='example.org' to='${client.jid}'>${PING}</iq>`,
+  );
+  return id;
+}
+
+test("a silent client is pinged, and stays when it answers, in whatever way", async (t) => {
+  const { alice, clock } = await silent(t);
+  for (const answer of [
+    "<iq type='result' id='ID' to='example.org'/>",
+    "<iq type='error' id='ID' to='example.org'/>",
+  ]) {
+    await clock.wind(55);
+    assert.deepEqual(await heard(alice), []);
+    await clock.wind(60);
+    alice.send(answer.replace("ID", await pinged(alice)));
+    assert.deepEqual(await heard(alice), []);
+  }
+  await clock.wind(60);
+  await pinged(alice);
+  assert.deepEqual(await heard(alice), []);
+  await clock.wind(55);
+  assert.deepEqual(await heard(alice), []);
+});
+
+test("a client that does not answer in time is cut off", async (t) => {
+  const { alice, clock } = await silent(t);
+  await clock.wind(60);
+  await pinged(alice);
+  await clock.wind(15);
+  await clock.wind(5);
+  await alice.endsWith("connection-timeout");
+});
+
+test("without the setting nobody is pinged", async (t) => {
+  const { alice, clock } = await silent(t, "");
+  await clock.wind(100_000);
+  assert.deepEqual(await heard(alice), []);
+});
+
+test("a client that has gone is forgotten, and one that waits to be resumed is left alone", async (t) => {
+  const { alice, clock, server } = await silent(t);
+  await alice.leave();
+  const phone = await server.login("alice", "phone");
+  phone.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+  const { id } = (await phone.next()).attrs;
+  phone.socket.destroy();
+  for (;;) if ((await phone.take()) === "end") break;
+  await clock.wind(200);
+  const back = await server.connect();
+  await back.open();
+  await back.scram("alice");
+  await back.open();
+  back.send(`<resume xmlns='urn:xmpp:sm:3' previd='${id}' h='0'/>`);
+  assert.equal((await back.next()).name, "resumed");
+  await clock.wind(60);
+  assert.equal((await back.next()).elements()[0]?.name, "ping");
+});
+
+taken(ping, "", 'ping_after = "0s"', 'ping_after = "1s"', 'ping_after = "24h"', 'answer_within = "1s"');
+mistaken(ping, {
+  'ping_after = "999ms"': 'must be "0s", or "1s" at least',
+  'ping_after = "25h"': "from 0s to 24h",
+  'answer_within = "999ms"': "from 1s to 10m",
+  'answer_within = "11m"': "from 1s to 10m",
 });
