@@ -155,6 +155,16 @@ test("execute, or no action at all, goes on as it should, and a cancelled form c
   assert.deepEqual(served, ["tea s"]);
 });
 
+test("an answer that is sent twice at once does its work once", async (t) => {
+  const { says, served } = await stage(t);
+  const id = (await says(BOB, "node='order'")).attrs.sessionid;
+  await says(BOB, `node='order' sessionid='${id}'`, form("drink", "tea"));
+  const twice = [1, 2].map(() => says(BOB, `node='order' sessionid='${id}'`, form("size", "s")));
+  const [first, second] = await Promise.allSettled(twice);
+  assert.deepEqual([first?.status, second?.status], ["fulfilled", "rejected"]);
+  assert.deepEqual(served, ["tea s"]);
+});
+
 test("the way back leads to the first step, and no further", async (t) => {
   const { says, served } = await stage(t);
   const id = (await says(BOB, "node='order'")).attrs.sessionid;
