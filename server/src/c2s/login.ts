@@ -127,3 +127,8 @@ export class Login {
     return all.filter(({ plaintext }) => plaintext).map(({ name }) => name);
   }
 }
+
+/** RFC 6120 6.4.6, XEP-0388 2.3: who says at the start who it is, where nobody else can, is not then somebody else. */
+export function contradicts({ from, host, facts }: ClientNegotiation, local: string): boolean {
+  return facts.has("secure") && from !== undefined && (from.local !== local || from.domain !== host.domain);
+}

@@ -248,6 +248,23 @@ describe("channel binding over WebSocket", () => {
   });
 });
 
+test("who says at the start who it is, and logs in as somebody else, is refused (RFC 6120 6.4.6)", async (t) => {
+  const server = await tlsServer(t);
+  for (const [from, outcome] of [
+    ["Alice@example.org/phone", "success"],
+    ["bob@example.org", "failure"],
+    ["alice@other.example", "failure"],
+  ] as const) {
+    const client = new RawClient(await shakeHands(server));
+    client.send(
+      `<stream:stream from='${from}' to='example.org' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>`,
+    );
+    assert.equal(await client.take(), "open");
+    await client.next();
+    assert.equal((await scram(client, {})).name, outcome, from);
+  }
+});
+
 describe("client certificates", () => {
   const authority = new Authority("ours");
   const certificateOf = (...addresses: string[]) => authority.sign({ altNames: addresses.map(xmppAddr) });

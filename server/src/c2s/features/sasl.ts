@@ -5,7 +5,7 @@ import { Jid } from "../../xmpp/jid.ts";
 import { NS } from "../../xmpp/namespaces.ts";
 import type { SaslReply } from "../../xmpp/sasl/negotiation.ts";
 import type { ClientNegotiation } from "../client-stream.ts";
-import type { Login, Profile } from "../login.ts";
+import { contradicts, type Login, type Profile } from "../login.ts";
 
 const PROFILE: Profile = { takesTokens: false };
 
@@ -15,6 +15,9 @@ export function sasl(login: Login): StreamFeature<ClientNegotiation> {
     if ("challenge" in reply) {
       stream.send(element("challenge", NS.sasl, {}, reply.challenge));
       return undefined;
+    }
+    if ("success" in reply && contradicts(stream, reply.success.local)) {
+      return answer(login.refuse(stream, PROFILE, "invalid-authzid", "the stream's from is another account"), stream);
     }
     if ("failure" in reply) {
       login.count(stream, reply.failure);

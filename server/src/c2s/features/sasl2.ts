@@ -9,7 +9,7 @@ import { NS } from "../../xmpp/namespaces.ts";
 import type { FastToken, SaslContext, SaslMechanism } from "../../xmpp/sasl/mechanism.ts";
 import type { SaslReply } from "../../xmpp/sasl/negotiation.ts";
 import type { ClientNegotiation } from "../client-stream.ts";
-import type { Login, Profile } from "../login.ts";
+import { contradicts, type Login, type Profile } from "../login.ts";
 import { bind2, bind2Offer } from "./bind2.ts";
 
 const PROFILE: Profile = { takesTokens: true };
@@ -176,11 +176,6 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
       return then(reply, (settled) => answer(settled, stream));
     },
   };
-}
-
-/** XEP-0388 2.3: who says at the start who it is cannot then be somebody else. */
-function contradicts({ from, host }: ClientNegotiation, local: string): boolean {
-  return from !== undefined && (from.local !== local || from.domain !== host.domain);
 }
 
 function names(mechanisms: readonly SaslMechanism[], xmlns: string): Element[] {
