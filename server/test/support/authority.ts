@@ -27,6 +27,11 @@ export function oid(text: string): Buffer {
 export const xmppAddr = (address: string) => der(0xa0, oid("1.3.6.1.5.5.7.8.5"), der(0xa0, utf8(address)));
 export const dnsName = (name: string) => der(0x82, Buffer.from(name));
 
+interface Keys {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+
 export interface CertificateRequest {
   readonly name?: string;
   readonly altNames?: readonly Uint8Array[];
@@ -34,7 +39,7 @@ export interface CertificateRequest {
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   /** The public key of whom it is for; else one is made. */
-  readonly keys?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  readonly keys?: Keys;
 }
 
 export interface Signed {
@@ -50,19 +55,26 @@ export const SIGNATURES = {
   "ecdsa-sha384": { oid: "1.2.840.10045.4.3.3", hash: "sha384" },
   "ecdsa-sha512": { oid: "1.2.840.10045.4.3.4", hash: "sha512" },
   "ecdsa-sha1": { oid: "1.2.840.10045.4.1", hash: "sha1" },
+  ed25519: { oid: "1.3.101.112", hash: undefined },
 } as const;
 export type SignatureName = keyof typeof SIGNATURES;
 
 export class Authority {
-  readonly #keys = newKeys();
+  readonly #keys: Keys;
   readonly #name: string;
   readonly #signature: SignatureName;
   readonly cert: string;
 
-  constructor(name = "authority", signature: SignatureName = "ecdsa-sha256") {
+  constructor(name = "authority", signature: SignatureName = "ecdsa-sha256", above?: Authority) {
     this.#name = name;
     this.#signature = signature;
-    this.cert = this.sign({ name, isAuthority: true, keys: this.#keys }).cert;
+    this.#keys = signature === "ed25519" ? generateKeyPairSync("ed25519") : newKeys();
+    this.cert = (above ?? this).sign({ name, isAuthority: true, keys: this.#keys }).cert;
+  }
+
+  /** One that this one vouches for. */
+  below(name: string): Authority {
+    return new Authority(name, this.#signature, this);
   }
 
   sign({
@@ -103,7 +115,7 @@ export class Authority {
   }
 }
 
-function newKeys() {
+function newKeys(): Keys {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   return { publicKey, privateKey };
 }
