@@ -137,7 +137,7 @@ export async function startNode(
       });
       undo.push(stop);
     }
-    for (const [name, visitors] of guests) undo.push(attend(visitors, types.get(name) as HostType, sessions));
+    for (const [name, visitors] of guests) undo.push(attend(visitors, types.get(name) as HostType, sessions, log));
     metrics.gauge("xmpp_guests", "Clients without an account that are on this node.", () =>
       [...guests.values()].reduce((sum, { count }) => sum + count, 0),
     );
@@ -411,11 +411,12 @@ async function closeKeySets(keySets: ReadonlyMap<string, KeySet>): Promise<void>
 }
 
 /** Guests' accounts end with their sessions. Returns what ends those that are left. */
-function attend(guests: Guests, { hooks, accounts }: HostType, sessions: Sessions): () => Promise<void> {
+function attend(guests: Guests, { hooks, accounts }: HostType, sessions: Sessions, log: Logger): () => Promise<void> {
   return guests.attend({
     notices: hooks.notices,
     online: (account) => then(sessions.locate(account), (entries) => entries.length > 0),
     remove: (account) => accounts.remove(account),
+    failed: (account, error) => log.warn("guest.not_removed", { account: account.bare, error }),
     after: GUEST_MEMORY_MS,
   });
 }

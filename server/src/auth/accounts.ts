@@ -149,7 +149,7 @@ export class Accounts {
   /** Whether the account is in a store. */
   async isKept(local: string): Promise<boolean> {
     const account = this.#account(local);
-    return account !== undefined && (await this.#anyHas(account));
+    return account !== undefined && !this.#guests?.made(account) && (await this.#anyHas(account));
   }
 
   /** Whether this is the account's password. Counts no failures: the caller answers for who may ask how often. */
@@ -199,7 +199,9 @@ export class Accounts {
   async remove(local: string): Promise<void> {
     const account = this.#account(local);
     if (account === undefined) return;
-    for (const store of this.#stores) await store.remove?.(account);
+    // No store has ever heard of a guest.
+    const stores = this.#guests?.made(account) ? [] : this.#stores;
+    for (const store of stores) await store.remove?.(account);
     await this.tokens?.forget(account);
   }
 

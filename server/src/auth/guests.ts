@@ -66,12 +66,16 @@ export class Guests {
    * Ends each account some time after its last session, so that those who say good-bye for it find what they need.
    * Returns what ends this, and those accounts with it.
    */
-  attend({ notices, online, remove, after }: Attendance): () => Promise<void> {
+  attend({ notices, online, remove, failed, after }: Attendance): () => Promise<void> {
     this.#elsewhere = online;
     const ending = new Map<string, { readonly account: Jid; readonly timer: NodeJS.Timeout }>();
     const end = async (account: Jid) => {
       ending.delete(account.bare);
-      if (!(await online(account))) await remove(account);
+      try {
+        if (!(await online(account))) await remove(account);
+      } catch (error) {
+        failed(account, error);
+      }
     };
     const endLater = (jid: Jid) => {
       const account = jid.toBare();
@@ -129,6 +133,8 @@ export interface Attendance {
   readonly online: (account: Jid) => MaybePromise<boolean>;
   /** Removes the account, and what is kept under its name. */
   readonly remove: (account: Jid) => Promise<void>;
+  /** Hears of accounts that could not be removed. */
+  readonly failed: (account: Jid, error: unknown) => void;
   /** Milliseconds from a session's end to its account's. */
   readonly after: number;
 }

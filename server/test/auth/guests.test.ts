@@ -30,10 +30,15 @@ function attended(t: TestContext, guests = guestsOf()) {
   };
   const online = new Set<string>();
   const removed: string[] = [];
+  const broken = { removal: false, told: [] as string[] };
   const leave = guests.attend({
     notices: notices as unknown as Parameters<Guests["attend"]>[0]["notices"],
     online: (account) => online.has(account.bare),
-    remove: async (account) => void removed.push(account.bare),
+    remove: async (account) => {
+      if (broken.removal) throw new Error("down");
+      removed.push(account.bare);
+    },
+    failed: (account, error) => void broken.told.push(`${account.bare}: ${error}`),
     after: 5000,
   });
   const session = (local: string) => ({ jid: new Jid(local, DOMAIN, "r") }) as Session;
@@ -41,6 +46,7 @@ function attended(t: TestContext, guests = guestsOf()) {
     guests,
     online,
     removed,
+    broken,
     leave,
     open: (local: string) => notices.sessionOpened.tell({ session: session(local) }),
     close: (local: string) => notices.sessionClosed.tell({ session: session(local), lastPresence: undefined }),
@@ -150,6 +156,20 @@ describe("guests", () => {
     await wait(5000);
     assert.equal(removed.length, 1);
   });
+});
+
+test("a guest whose account cannot be removed holds up neither the others nor the end", async (t) => {
+  const { guests, open, close, removed, broken, leave, wait } = attended(t);
+  const names = ["192.0.2.1", "192.0.2.2"].map((address) => guests.admit(address, DOMAIN) as string);
+  for (const name of names) await open(name);
+  await close(names[0] as string);
+  broken.removal = true;
+  await wait(5000);
+  assert.deepEqual(broken.told, [`${names[0]}@${DOMAIN}: Error: down`]);
+  await close(names[1] as string);
+  await leave();
+  assert.equal(broken.told.length, 2);
+  assert.deepEqual(removed, []);
 });
 
 test("an account has no guest's name, and a guest has no password", async () => {
