@@ -50,7 +50,6 @@ host=server
 domain=localhost
 port=5222
 no_verify=true
-quirks=["https://zombofant.net/xmlns/aioxmpp/e2etest/quirks#no-adhoc-ping"]
 accounts=[${list}]
 `;
 }

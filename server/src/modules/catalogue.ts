@@ -1,4 +1,5 @@
 import type { AnyModule } from "../module/api.ts";
+import { accountCommands } from "./account-commands.ts";
 import { adhoc } from "./adhoc.ts";
 import { adminCommands } from "./admin-commands.ts";
 import { caps } from "./caps.ts";
@@ -22,6 +23,7 @@ export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
     contactAddresses,
     caps,
     adhoc,
+    accountCommands,
     adminCommands,
     registration,
     lastActivity,
