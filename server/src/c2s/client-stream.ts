@@ -110,7 +110,7 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
     this.#host = host;
     this.from = header.from === undefined ? undefined : parseJid(header.from)?.toBare();
     if (!this.facts.has("authenticated")) this.sasl = undefined;
-    const ofModules = [...host.type.hooks.streamFeatures].map(announcement);
+    const ofModules = [...host.type.hooks.streamFeatures].map(announced);
     return { domain: host.domain, features: [...this.#policy.features, ...ofModules, ...this.#registration(host)] };
   }
 
@@ -173,6 +173,7 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   }
 
   established(): void {
+    this.sasl = undefined;
     this.#session?.attach(this);
   }
 
@@ -216,6 +217,15 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   #about(fields: object): object {
     return { stream: this.#stream.id, address: this.transport.address, ...fields };
   }
+}
+
+const announcements = new WeakMap<() => Element, StreamFeature<ClientNegotiation>>();
+
+/** The same for every stream. */
+function announced(advertise: () => Element): StreamFeature<ClientNegotiation> {
+  const known = announcements.get(advertise) ?? announcement(advertise);
+  announcements.set(advertise, known);
+  return known;
 }
 
 /** A feature that a module only makes known: also to a client that binds with its login, and is told features after that. */

@@ -64,7 +64,7 @@ export class XmppStream<S extends NegotiatingStream> {
   readonly #framing: Framing;
   readonly #limits: StreamLimits;
   readonly #inbox: Inbox<Element | typeof END>;
-  readonly #deadline: NodeJS.Timeout;
+  #deadline: NodeJS.Timeout | undefined;
   #life: Life = "opening";
   #id = "";
   #domain = "";
@@ -253,7 +253,10 @@ export class XmppStream<S extends NegotiatingStream> {
       if (outcome.features) this.#advertise();
       if (this.facts.has("bound")) {
         this.#life = "established";
+        // What was for the negotiation would be kept for as long as the session lasts.
         clearTimeout(this.#deadline);
+        this.#deadline = undefined;
+        this.#features = [];
         this.#owner.established();
       }
     }
