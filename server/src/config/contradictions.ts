@@ -8,6 +8,7 @@ export function contradictions(config: Partial<Config>): string[] {
     ...unknownStores(config),
     ...unknownHostTypes(config),
     ...lettingNobodyIn(config),
+    ...registeringNowhere(config),
     ...unfitTokens(config),
     ...servedTwice(config),
     ...takenPorts(config),
@@ -55,6 +56,18 @@ function lettingNobodyIn({ host_types = {} }: Partial<Config>): string[] {
     if (jwt !== undefined || anonymous !== undefined) return [];
     return [
       `host_types.${type}.accounts = []: nobody could log in; name a store, or add a table [host_types.${type}.jwt] or [host_types.${type}.anonymous]`,
+    ];
+  });
+}
+
+/** A directory makes no accounts, whoever asks. */
+function registeringNowhere({ host_types = {}, storage = {} }: Partial<Config>): string[] {
+  return Object.entries(host_types).flatMap(([type, { accounts, modules }]) => {
+    const open = modules?.registration?.open;
+    const makesNone = accounts.every((store) => storage[store]?.driver === "ldap");
+    if (!makesNone || (open !== true && open !== "true")) return [];
+    return [
+      `host_types.${type}.modules.registration.open = true: its stores (${accounts.join(", ")}) make no accounts; write false, or add one that does to host_types.${type}.accounts`,
     ];
   });
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { registration } from "../../src/modules/registration.ts";
+import { mistakesIn } from "../config/support.ts";
 import { WoundClock } from "../support/clock.ts";
 import { normal, PASSWORD, parse, RawClient, startServer, type TestServer } from "../support/server.ts";
 import { befriend, come, getRoster, heard, isRefused, item, moduleConfig, twoNodes } from "./contacts.ts";
@@ -271,6 +272,17 @@ test("an account that is cancelled is gone: every session on every node ends, co
 
   const again = await one.login("alice", "desk");
   assert.deepEqual(await getRoster(again), []);
+});
+
+test("registration that is open where no store can make accounts is a mistake", () => {
+  const ldap = `[storage.main]\ndriver = "sqlite"\n[storage.company]\ndriver = "ldap"\nurl = "ldap://a"\nbind_dn = "cn=a"\nbind_password = "p"\nbase = "dc=a"`;
+  const told = (accounts: string, open: boolean) =>
+    mistakesIn(`${ldap}\n[host_types.default]\naccounts = ${accounts}\nmodules.registration.open = ${open}`);
+  assert.deepEqual(told('["company"]', true), [
+    "host_types.default.modules.registration.open = true: its stores (company) make no accounts; write false, or add one that does to host_types.default.accounts",
+  ]);
+  assert.deepEqual(told('["company"]', false), []);
+  assert.deepEqual(told('["company", "main"]', true), []);
 });
 
 const many = Array.from({ length: 1001 }, (_, at) => `"10.0.${at >> 8}.${at & 255}"`);
