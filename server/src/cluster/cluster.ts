@@ -27,6 +27,8 @@ export interface SessionRegistry {
   release(entry: SessionEntry): MaybePromise<void>;
   /** Every session of an account, on this node and others; in order of resource. */
   locate(account: Jid): MaybePromise<readonly SessionEntry[]>;
+  /** `locate` for many accounts together, by bare JID. */
+  locateEach(accounts: readonly Jid[]): MaybePromise<ReadonlyMap<string, readonly SessionEntry[]>>;
   /** Sessions in the whole cluster, kept as a counter. */
   count(): MaybePromise<number>;
 }

@@ -133,6 +133,8 @@ export interface SessionTable {
   at(jid: Jid): Session | undefined;
   /** Sessions of an account on every node. */
   locate(account: Jid): MaybePromise<readonly SessionEntry[]>;
+  /** `locate` for many accounts together, by bare JID. */
+  locateEach(accounts: readonly Jid[]): MaybePromise<ReadonlyMap<string, readonly SessionEntry[]>>;
   /** Whether any node holds an available session. Answers at once when this node does. */
   online(account: Jid): MaybePromise<boolean>;
   /** Ends a session on whatever node it is; settles when its node has been told. */

@@ -59,7 +59,7 @@ export const presence = defineModule({
       if (envelope.stanza.name !== "presence" || settled.has(envelope)) return;
       const type = presenceType(envelope.stanza);
       if (isSubscription(type)) return subscriptions.receive(envelope, type);
-      if (type === "probe") return probes.answer(envelope);
+      if (type === "probe") return probes.isQuestion(envelope) ? undefined : probes.answer(envelope);
       return;
     });
 
@@ -67,6 +67,7 @@ export const presence = defineModule({
       if (envelope.stanza.name !== "presence") return;
       const type = presenceType(envelope.stanza);
       if (type === "probe") return probes.reply(envelope, session);
+      if (type === "available") probes.heard(session, envelope.from);
       // RFC 6121 4.6.1: who has gone needs no good-bye, nor does who cannot be reached.
       if (type === "unavailable" || type === "error") directed.remove(session, envelope.from);
       return;
@@ -130,7 +131,8 @@ export const presence = defineModule({
         const others = (await sessions.locate(jid)).filter((each) => each.id !== id && each.priority !== undefined);
         // If another has taken its address and spoken, the word would be wrong.
         const isBack = others.some((each) => each.jid.full === jid.full);
-        if (others.length === 0) await stores.lastSeen.set(jid, LEFT, clock.seconds());
+        // A session may outlive its account by a moment, and whoever has the name next must find nothing.
+        if (others.length === 0 && (await accounts.exists(jid))) await stores.lastSeen.set(jid, LEFT, clock.seconds());
         if (!isBack) await broadcast(jid, stanza, items);
         told.add(jid.bare);
         for (const contact of contactsOf(items, "from")) told.add(contact.bare);

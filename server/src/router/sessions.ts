@@ -100,6 +100,13 @@ export class Sessions implements SessionTable {
     );
   }
 
+  locateEach(accounts: readonly Jid[]): MaybePromise<ReadonlyMap<string, readonly SessionEntry[]>> {
+    return then(
+      this.#cluster.registry.locateEach(accounts),
+      (found) => new Map([...found].map(([bare, entries]) => [bare, entries.filter((entry) => this.#isLive(entry))])),
+    );
+  }
+
   online(account: Jid): MaybePromise<boolean> {
     if (this.of(account).some((session) => session.available)) return true;
     return then(this.locate(account), (entries) => entries.some(({ priority }) => priority !== undefined));

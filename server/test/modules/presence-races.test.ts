@@ -133,6 +133,34 @@ test("who comes online while a contact goes is not shown the presence that has e
   await hears(bob, gone(alice.jid, BOB));
 });
 
+test("who comes online while a contact does is not told that the contact is away", async (t) => {
+  const neighbourhood = new Neighbourhood();
+  const store = memoryDriver();
+  await befriend(store, "alice", "bob");
+  const cluster = neighbourhood.join("n1");
+  const found = Promise.withResolvers<void>();
+  const told = Promise.withResolvers<void>();
+  const locateEach: typeof cluster.registry.locateEach = async (accounts) => {
+    const entries = await cluster.registry.locateEach(accounts);
+    found.resolve();
+    await told.promise;
+    return entries;
+  };
+  const one = await startServer(t, {
+    store,
+    cluster: { ...cluster, registry: { ...cluster.registry, locateEach } },
+  });
+  const two = await startServer(t, { store, cluster: neighbourhood.join("n2"), toml: 'node = { id = "n2" }' });
+  const alice = await one.login("alice", "desk");
+  alice.send("<presence/>");
+  await alice.receives(shown(alice.jid, ALICE));
+  await found.promise;
+  const bob = await come(two, "bob", "desk");
+  await alice.receives(shown(bob.jid, ALICE));
+  told.resolve();
+  await hears(alice);
+});
+
 test("who leaves is shown as gone though the cluster is slow to forget it", async (t) => {
   const neighbourhood = new Neighbourhood();
   const store = memoryDriver();

@@ -19,12 +19,11 @@ const shown = (from: string, to: string, inner = "") => `<presence from='${from}
 test("another server is asked by the account, and who answers here answers the session", async () => {
   const routed: Envelope[] = [];
   const probes = new Probes({
-    router: { route: (envelope: Envelope) => void routed.push(envelope) } as unknown as Router,
-    sessions: {} as SessionTable,
+    router: { route: (envelope: Envelope) => void routed.push(envelope), fanOut() {} } as unknown as Router,
+    sessions: { locateEach: () => new Map() } as unknown as SessionTable,
     contacts: { shownTo: async () => new Set() } as unknown as RosterApi,
     directed: new DirectedPresence(undefined, 1, silentLog),
     lastSeen: memoryDriver().map?.("last_presence", json<number>()) as MapStore<number>,
-    settled: new WeakSet(),
     serves: () => false,
   });
   const desk = parseJid(`${ALICE}/desk`) as Jid;

@@ -32,6 +32,7 @@ export class Neighbourhood {
         update: async (entry) => registry.update(entry),
         release: async (entry) => registry.release(entry),
         locate: async (account) => registry.locate(account),
+        locateEach: async (accounts) => registry.locateEach(accounts),
         count: () => registry.count(),
       },
       nodes: () => [...this.#handlers.keys()].sort(),

@@ -92,6 +92,10 @@ class LocalRegistry implements SessionRegistry {
     return sessions === undefined ? [] : [...sessions.values()].sort(byResource);
   }
 
+  locateEach(accounts: readonly Jid[]): ReadonlyMap<string, readonly SessionEntry[]> {
+    return new Map(accounts.map((account) => [account.bare, this.locate(account)]));
+  }
+
   count(): number {
     return this.#count;
   }

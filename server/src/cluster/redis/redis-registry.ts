@@ -110,7 +110,26 @@ export class RedisRegistry implements SessionRegistry {
   async locate(account: Jid): Promise<readonly SessionEntry[]> {
     const { commands, membership } = this.#options;
     membership.mustHold();
-    const fields = await commands.run((redis) => redis.hgetall(sessionsKey(account)));
+    return this.#living(account, await commands.run((redis) => redis.hgetall(sessionsKey(account))));
+  }
+
+  async locateEach(accounts: readonly Jid[]): Promise<ReadonlyMap<string, readonly SessionEntry[]>> {
+    const { commands, membership } = this.#options;
+    membership.mustHold();
+    const found = new Map<string, readonly SessionEntry[]>();
+    for (let start = 0; start < accounts.length; start += AT_ONCE) {
+      const some = accounts.slice(start, start + AT_ONCE);
+      const each = await commands.run((redis) =>
+        Promise.all(some.map((account) => redis.hgetall(sessionsKey(account)))),
+      );
+      for (const [i, account] of some.entries()) found.set(account.bare, await this.#living(account, each[i] ?? {}));
+    }
+    return found;
+  }
+
+  /** Of what is stored of an account, the sessions of nodes that live; in order of resource. */
+  async #living(account: Jid, fields: Readonly<Record<string, string>>): Promise<readonly SessionEntry[]> {
+    const { membership } = this.#options;
     const stored: StoredEntry[] = [];
     let strangers = false;
     for (const [resource, value] of Object.entries(fields)) {

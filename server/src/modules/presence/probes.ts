@@ -28,8 +28,6 @@ export interface ProbeParts {
   readonly directed: DirectedPresence;
   /** When an account was last seen to leave, in seconds since 1970. */
   readonly lastSeen: MapStore<number>;
-  /** On its way to one session, all that the account as a whole had to do with it being done. */
-  readonly settled: WeakSet<Envelope>;
   serves(domain: string): boolean;
 }
 
@@ -38,6 +36,8 @@ export const LEFT = "left";
 
 export class Probes {
   readonly #parts: ProbeParts;
+  /** Of whom a session has heard since it came online, as long as it is being told of its contacts. */
+  readonly #gathering = new WeakMap<Session, Set<string>>();
 
   constructor(parts: ProbeParts) {
     this.#parts = parts;
@@ -67,24 +67,30 @@ export class Probes {
       return swallow;
     }
     const online = entries.filter(({ priority }) => priority !== undefined);
-    if (online.length === 0) await this.#tellAway([account], from, id);
+    if (online.length === 0) await this.#tellAway(account, from, await this.#parts.lastSeen.get(account, LEFT), id);
     for (const { jid } of online) await this.ask(jid, from, "whole");
     return swallow;
   }
 
   /** Has a session, on whatever node, tell the asker. */
   ask(session: Jid, asker: Jid, extent: Extent, id?: string): MaybePromise<void> {
-    const attrs: Record<string, string> = { type: "probe" };
-    if (id !== undefined) attrs.id = id;
-    const question = seal(element("presence", NS.client, attrs, element(extent, EXTENT)), asker, session);
-    this.#parts.settled.add(question);
-    return this.#parts.router.route(question);
+    return this.#parts.router.route(seal(question(extent, id), asker, session));
+  }
+
+  /** Whether a probe is the server's own question to a session; what others send never is. */
+  isQuestion({ stanza, origin }: Envelope): boolean {
+    return origin.kind === "server" && extentOf(stanza) !== undefined;
+  }
+
+  /** A session that is being told of its contacts has heard from one of them. */
+  heard(session: Session, from: Jid): void {
+    this.#gathering.get(session)?.add(from.bare);
   }
 
   /** The question has come to the session. */
   reply({ stanza, from }: Envelope, session: Session): MaybePromise<Verdict> {
     const { router, directed } = this.#parts;
-    const extent = stanza.elements().find(({ xmlns }) => xmlns === EXTENT)?.name as Extent | undefined;
+    const extent = extentOf(stanza);
     if (extent === "whole") {
       // One that has gone meanwhile has said so.
       if (session.presence === undefined) return swallow;
@@ -113,39 +119,48 @@ export class Probes {
       }),
       ...here.filter(({ bare }) => !shown.has(bare)).map((contact) => this.#deny(contact, account, undefined)),
       this.#gatherHere(
-        session.jid,
+        session,
         here.filter(({ bare }) => shown.has(bare)),
       ),
     ]);
   }
 
-  async #gatherHere(asker: Jid, contacts: readonly Jid[]): Promise<void> {
-    const away: Jid[] = [];
-    await Promise.all(
-      contacts.map(async (contact) => {
-        const entries = await this.#parts.sessions.locate(contact);
-        const online = entries.filter(({ priority }) => priority !== undefined);
-        if (online.length === 0) away.push(contact);
-        for (const { jid } of online) await this.ask(jid, asker, "whole");
-      }),
-    );
-    await this.#tellAway(away, asker, undefined);
+  /** Whoever is there tells by itself; whoever is not is told of, unless word of it has come meanwhile. */
+  async #gatherHere(session: Session, contacts: readonly Jid[]): Promise<void> {
+    const { router, sessions } = this.#parts;
+    const heard = new Set<string>();
+    this.#gathering.set(session, heard);
+    try {
+      await router.fanOut(question("whole"), session.jid, contacts);
+      const since = await this.#parts.lastSeen.getEach(contacts, LEFT);
+      const located = await sessions.locateEach(contacts);
+      for (const contact of contacts) {
+        const isThere = located.get(contact.bare)?.some(({ priority }) => priority !== undefined) ?? false;
+        if (!isThere && !heard.has(contact.bare)) await this.#tellAway(contact, session.jid, since.get(contact.bare));
+      }
+    } finally {
+      this.#gathering.delete(session);
+    }
   }
 
-  /** RFC 6121 4.3.2, rule 3: since when nobody is there. */
-  async #tellAway(accounts: readonly Jid[], asker: Jid, id: string | undefined): Promise<void> {
-    const since = await this.#parts.lastSeen.getEach(accounts, LEFT);
-    await Promise.all(
-      accounts.map((account) => {
-        const left = since.get(account.bare);
-        const word: Element = farewell(id);
-        const dated = left === undefined ? word : delayed(word, account.domain, new Date(left * 1000));
-        return this.#parts.router.route(seal(dated, account, asker));
-      }),
-    );
+  /** RFC 6121 4.3.2, rule 3: nobody is there, and since when. */
+  #tellAway(account: Jid, asker: Jid, left: number | undefined, id?: string): MaybePromise<void> {
+    const word = farewell(id);
+    const dated = left === undefined ? word : delayed(word, account.domain, new Date(left * 1000));
+    return this.#parts.router.route(seal(dated, account, asker));
   }
 
   #deny(account: Jid, asker: Jid, id: string | undefined): MaybePromise<void> {
     return this.#parts.router.route(seal(announcement("unsubscribed", id), account, asker.toBare()));
   }
+}
+
+function question(extent: Extent, id?: string): Element {
+  const attrs: Record<string, string> = { type: "probe" };
+  if (id !== undefined) attrs.id = id;
+  return element("presence", NS.client, attrs, element(extent, EXTENT));
+}
+
+function extentOf(stanza: Element): Extent | undefined {
+  return stanza.elements().find(({ xmlns }) => xmlns === EXTENT)?.name as Extent | undefined;
 }

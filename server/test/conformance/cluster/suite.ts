@@ -34,6 +34,11 @@ export function testCluster(kind: string, nodes: () => readonly [Cluster, Cluste
     assert.deepEqual(await b.registry.locate(alice), [entry]);
     assert.deepEqual(await b.registry.locate(entry.jid), [entry]);
     assert.deepEqual(await b.registry.locate(freshAccount("alice")), []);
+    const nobody = Array.from({ length: 250 }, (_, i) => freshAccount(`nobody${i}`));
+    const each = await b.registry.locateEach([...nobody, alice]);
+    assert.equal(each.size, 251);
+    for (const [bare, entries] of each) assert.deepEqual(entries, bare === alice.bare ? [entry] : [], bare);
+    assert.deepEqual(await b.registry.locateEach([]), new Map());
   });
 
   test(`${kind}: sessions are listed in order of resource`, async () => {
