@@ -118,8 +118,16 @@ export class Accounts {
 
   /** The mechanisms that take a token (XEP-0484), of those that this stream's channel allows. */
   fastMechanisms({ channel }: Pick<SaslStream, "channel">): readonly SaslMechanism[] {
-    if (this.tokens === undefined) return [];
+    if (this.tokens === undefined || this.#stores.length === 0) return [];
     return FAST_MECHANISMS.filter(({ binds = [] }) => binds.every((type) => channel.types.includes(type)));
+  }
+
+  /**
+   * Whether who logged in by this mechanism may be given a token (XEP-0484): who has shown a password, or a token. What
+   * runs out by itself, or is taken back elsewhere, is not to be made to last.
+   */
+  givesTokens({ needs }: SaslMechanism): boolean {
+    return needs === "scram" || needs === "fast" || (needs === "verify" && this.#bearer?.asPassword !== true);
   }
 
   /** What a SaslNegotiation needs for a client at this address; failed logins of it are counted and limited. */

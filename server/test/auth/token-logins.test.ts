@@ -8,7 +8,9 @@ import { Throttle } from "../../src/auth/throttle.ts";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
 import { type AccountStore, type MapStore, map, StorageError } from "../../src/storage/specs.ts";
 import { Jid } from "../../src/xmpp/jid.ts";
+import { FAST_MECHANISMS } from "../../src/xmpp/sasl/ht.ts";
 import { NO_STREAM } from "../../src/xmpp/sasl/mechanism.ts";
+import { SASL_MECHANISMS } from "../../src/xmpp/sasl/mechanisms.ts";
 import { SaslNegotiation, type SaslReply } from "../../src/xmpp/sasl/negotiation.ts";
 import { KeyStore } from "./key-store.ts";
 
@@ -58,6 +60,19 @@ describe("a login by token", () => {
     assert.deepEqual(names(["tls-server-end-point"]), ["HT-SHA-256-ENDP", NONE]);
     assert.deepEqual(names(["tls-exporter", "tls-server-end-point"]), ["HT-SHA-256-EXPR", "HT-SHA-256-ENDP", NONE]);
     assert.deepEqual(new Accounts("example.org", [new KeyStore()]).fastMechanisms(NO_STREAM), []);
+  });
+
+  test("is for those who have shown a password or a token before", async () => {
+    const { accounts } = await withAlice();
+    const given = (over: Accounts) =>
+      [...SASL_MECHANISMS, ...FAST_MECHANISMS].filter((each) => over.givesTokens(each)).map(({ name }) => name);
+    const names = given(accounts);
+    for (const name of ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN", NONE]) assert.ok(names.includes(name), name);
+    for (const name of ["EXTERNAL", "ANONYMOUS", "OAUTHBEARER"]) assert.ok(!names.includes(name), name);
+    // What PLAIN shows may be a token of somebody else's, which runs out.
+    const bearer = { verifier: undefined as never, suffice: false, asPassword: true };
+    const other = new Accounts("example.org", [new KeyStore()], { bearer });
+    assert.ok(!given(other).includes("PLAIN"));
   });
 
   test("needs the token of an account; who has none hears the same", async () => {

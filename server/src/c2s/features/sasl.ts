@@ -26,7 +26,7 @@ export function sasl(login: Login): StreamFeature<ClientNegotiation> {
       login.refused(stream);
       return undefined;
     }
-    login.count(stream, "success");
+    login.succeeded(stream);
     stream.account = new Jid(reply.success.local, stream.host.domain);
     stream.send(element("success", NS.sasl, {}, reply.success.data));
     return { gained: ["authenticated"], restart: true };

@@ -68,12 +68,19 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
       login.refused(stream);
       return undefined;
     }
-    login.count(stream, "success");
+    login.succeeded(stream);
     return succeed(reply.success, attempt as Attempt, stream);
   }
 
   async function succeed(success: Success, attempt: Attempt, stream: ClientNegotiation): Promise<Outcome> {
     stream.account = new Jid(success.local, stream.host.domain);
+    log.info("login.succeeded", {
+      account: stream.account.bare,
+      mechanism: stream.mechanism,
+      address: stream.transport.address,
+      client: attempt.userAgent,
+      ...described(attempt.request),
+    });
     const token = await tokenFor(success, attempt, stream);
     const { results, isResumed } = await begin(attempt, stream);
     const additional = success.data === "" ? "" : element("additional-data", NS.sasl2, {}, textAfter(success.data));
@@ -125,9 +132,9 @@ export function sasl2(login: Login, log: Logger): StreamFeature<ClientNegotiatio
     stream: ClientNegotiation,
   ): Promise<FastToken | undefined> {
     const wanted = request.child("request-token", NS.fast)?.attrs.mechanism;
-    const { tokens } = login.accounts(stream);
-    // Who came in by what runs out or can be taken back elsewhere does not get to stay by a token.
-    const mayHave = mechanism !== undefined && ["scram", "verify", "fast"].includes(mechanism.needs);
+    const accounts = login.accounts(stream);
+    const { tokens } = accounts;
+    const mayHave = mechanism !== undefined && accounts.givesTokens(mechanism);
     const isOffered = login.fastMechanisms(stream).some(({ name }) => name === wanted);
     if (wanted === undefined || userAgent === undefined || tokens === undefined || !mayHave || !isOffered)
       return renewed;
@@ -196,12 +203,22 @@ function textAfter(data: string): string {
   return data === "=" ? "" : data;
 }
 
+/** Characters that are logged of what a client says of itself. */
+const MAX_DESCRIPTION = 64;
+
 const UUID_V4 = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
 
 /** In lower case; null for what is none. */
 function userAgentOf(request: Element): string | undefined | null {
   const id = request.child("user-agent", NS.sasl2)?.attrs.id?.toLowerCase();
   return id === undefined || UUID_V4.test(id) ? id : null;
+}
+
+/** What the client calls itself, for the log alone (XEP-0388 2.3). */
+function described(request: Element): Readonly<Record<string, string>> {
+  const agent = request.child("user-agent", NS.sasl2);
+  const texts = ["software", "device"].map((name) => [name, agent?.childText(name).slice(0, MAX_DESCRIPTION) ?? ""]);
+  return Object.fromEntries(texts.filter(([, text]) => text !== ""));
 }
 
 /** Undefined where the client does not say who it is; null for a count that is none. */
