@@ -16,6 +16,7 @@ export function contradictions(config: Partial<Config>): string[] {
     ...unreachableLimits(config),
     ...lateRenewal(config),
     ...doubleTls(config),
+    ...unfitServices(config),
     ...offeredWithoutKeys(config),
     ...askingInTheClear(config),
   ];
@@ -64,7 +65,10 @@ function lettingNobodyIn({ host_types = {} }: Partial<Config>): string[] {
 function registeringNowhere({ host_types = {}, storage = {} }: Partial<Config>): string[] {
   return Object.entries(host_types).flatMap(([type, { accounts, modules }]) => {
     const open = modules?.registration?.open;
-    const makesNone = accounts.every((store) => storage[store]?.driver === "ldap");
+    const makesNone = accounts.every((name) => {
+      const store = storage[name];
+      return store?.driver === "ldap" || (store?.driver === "http" && !store.offers.includes("register"));
+    });
     if (!makesNone || (open !== true && open !== "true")) return [];
     return [
       `host_types.${type}.modules.registration.open = true: its stores (${accounts.join(", ")}) make no accounts; write false, or add one that does to host_types.${type}.accounts`,
@@ -195,4 +199,31 @@ function askingInTheClear({ listen = [] }: Partial<Config>): string[] {
         ]
       : [],
   );
+}
+
+function unfitServices({ storage = {} }: Partial<Config>): string[] {
+  return Object.entries(storage).flatMap(([name, store]) => {
+    if (store.driver !== "http") return [];
+    const { username, password, token, offers, pause, longest_pause } = store;
+    const at = `storage.${name}`;
+    const mistakes: string[] = [];
+    if (token !== undefined && (username ?? password) !== undefined) {
+      mistakes.push(`${at}.token = (hidden): there is a username or a password already; take them out, or this`);
+    } else if (username !== undefined && password === undefined) {
+      mistakes.push(`${at}.username = "${username}": there is no password; add one, or take the username out`);
+    } else if (username === undefined && password !== undefined) {
+      mistakes.push(`${at}.password = (hidden): there is no username; add one, or take the password out`);
+    }
+    // RFC 7617 2.
+    if (username?.includes(":")) mistakes.push(`${at}.username = "${username}": must have no colon`);
+    if (!offers.includes("check_password") && !offers.includes("get_keys")) {
+      mistakes.push(
+        `${at}.offers = ${JSON.stringify(offers)}: nobody could log in; add "check_password" or "get_keys"`,
+      );
+    }
+    if (longest_pause < pause) {
+      mistakes.push(`${at}.longest_pause = "${longest_pause}ms": must not be less than ${at}.pause ("${pause}ms")`);
+    }
+    return mistakes;
+  });
 }

@@ -337,7 +337,7 @@ const auth = z.strictObject({
     "What SCRAM is offered for, of those. An account without keys for it cannot log in by it: see [authentication](authentication.md).",
   ),
   failures_per_address: count(10, 0, 1_000_000).describe(
-    "Wrong passwords from one client address in a period, to one node; 0 for any number.",
+    "Wrong passwords and tokens from one client address in a period, to one node; 0 for any number.",
   ),
   failures_per_account: count(5, 0, 1_000_000).describe("The same for one account, from wherever."),
   failure_period: duration("1m", { min: "1s", max: "24h" }).describe("The period."),

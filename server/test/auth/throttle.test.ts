@@ -48,6 +48,24 @@ describe("the throttle", () => {
     assert.equal(limiter.admits("192.0.2.1", "alice@host"), true);
   });
 
+  test("keeps an unproven one against its account, and not against its address", () => {
+    const { throttle: limiter } = throttle({ failuresPerAddress: 1, failuresPerAccount: 1 });
+    limiter.attempt("192.0.2.1", "alice@host")?.("unproven");
+    assert.equal(limiter.admits("192.0.2.2", "alice@host"), false);
+    assert.equal(limiter.admits("192.0.2.1", "bob@host"), true);
+  });
+
+  test("counts an attempt on no account against its address alone", () => {
+    const { throttle: limiter } = throttle({ failuresPerAddress: 1, failuresPerAccount: 1 });
+    limiter.attempt("192.0.2.1")?.("undecided");
+    limiter.attempt("192.0.2.1")?.("right");
+    assert.equal(limiter.entries, 0);
+    limiter.attempt("192.0.2.1")?.("wrong");
+    assert.equal(limiter.attempt("192.0.2.1"), undefined);
+    assert.equal(limiter.admits("192.0.2.2"), true);
+    assert.equal(limiter.entries, 1);
+  });
+
   test("counts an attempt under way against its account, and not against its address", () => {
     const { throttle: limiter } = throttle({ failuresPerAddress: 1, failuresPerAccount: 1 });
     const settle = limiter.attempt("192.0.2.1", "alice@host");

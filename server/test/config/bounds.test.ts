@@ -154,8 +154,8 @@ checkBounds("storage.main", 'driver = "http"\nurl = "https://h"', [
   written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
   written("answer_size", 16 * KIB, ["1KiB", KIB], ["1MiB", MIB], "1023B", "1025KiB"),
   whole("failures", 5, 1, 1000),
-  written("pause", MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
-  written("longest_pause", 30 * MS.s, ["100ms", 100], ["1h", MS.h], "99ms", "61m"),
+  written("pause", MS.s, ["100ms", 100], ["30s", 30 * MS.s], "99ms", "61s"),
+  written("longest_pause", 30 * MS.s, ["1s", MS.s], ["1h", MS.h], "99ms", "61m"),
 ]);
 
 checkBounds("host_types.default.jwt", 'issuer = "i"\naudience = ["a"]\njwks_url = "https://h"', [

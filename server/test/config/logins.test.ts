@@ -54,6 +54,34 @@ for (const [toml, mistake] of [
   ],
   [jwt(`${SECRET}\nclam = "sub"`), 'host_types.default.jwt.clam: there is no such key; did you mean "claim"?'],
   [
+    'storage.main = { driver = "http", url = "https://h", username = "a" }',
+    'storage.main.username = "a": there is no password; add one, or take the username out',
+  ],
+  [
+    'storage.main = { driver = "http", url = "https://h", password = "a" }',
+    "storage.main.password = (hidden): there is no username; add one, or take the password out",
+  ],
+  [
+    'storage.main = { driver = "http", url = "https://h", token = "a", username = "b", password = "c" }',
+    "storage.main.token = (hidden): there is a username or a password already; take them out, or this",
+  ],
+  [
+    'storage.main = { driver = "http", url = "https://h", username = "a:b", password = "c" }',
+    'storage.main.username = "a:b": must have no colon',
+  ],
+  [
+    'storage.main = { driver = "http", url = "https://h", offers = ["register"] }',
+    'storage.main.offers = ["register"]: nobody could log in; add "check_password" or "get_keys"',
+  ],
+  [
+    'storage.main = { driver = "http", url = "https://h", pause = "2s", longest_pause = "1s" }',
+    'storage.main.longest_pause = "1000ms": must not be less than storage.main.pause ("2000ms")',
+  ],
+  [
+    'storage.main = { driver = "http", url = "https://h" }\nhost_types.default.modules.registration.open = true',
+    "host_types.default.modules.registration.open = true: its stores (main) make no accounts; write false, or add one that does to host_types.default.accounts",
+  ],
+  [
     'storage.main = { driver = "http", url = "h" }',
     'storage.main.url = "h": must be an address such as "https://example.org/path", without a name, a query or a fragment',
   ],
