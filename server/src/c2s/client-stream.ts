@@ -30,6 +30,8 @@ export interface ClientNegotiation extends NegotiatingStream {
   mechanism: string;
   /** Whom SASL found the peer to be; set once. */
   account: Jid | undefined;
+  /** When what the client logged in with runs out, milliseconds since 1970. */
+  expires: number;
   /** The session, once there is one. */
   readonly session: ClientSession | undefined;
   /** Makes a session. What it is sent waits until negotiation is done. Rejects with a StanzaError. */
@@ -52,6 +54,7 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   from: Jid | undefined = undefined;
   sasl: StreamLogins | undefined = undefined;
   mechanism = "none";
+  expires = Number.POSITIVE_INFINITY;
   account: Jid | undefined = undefined;
   readonly #services: ClientServices;
   readonly #policy: ListenerPolicy;
@@ -98,7 +101,9 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   }
 
   keepAlive(): void {
-    this.#stream.keepAlive();
+    // RFC 6120 13.7.2.3.
+    if (Date.now() >= this.expires) this.close(new StreamError("reset", "the certificate of the log-in has run out"));
+    else this.#stream.keepAlive();
   }
 
   opened(header: StreamHeader): { domain: string; features: readonly StreamFeature<ClientNegotiation>[] } {

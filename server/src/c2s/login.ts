@@ -4,6 +4,7 @@ import type { CounterFamily } from "../observe/metrics.ts";
 import type { Host } from "../router/hosts.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import { StreamError } from "../xmpp/errors.ts";
+import { external } from "../xmpp/sasl/external.ts";
 import {
   NO_STREAM,
   type SaslCondition,
@@ -95,6 +96,12 @@ export class Login {
   /** Counts how a login ended. */
   count(stream: ClientNegotiation, result: SaslCondition | "success"): void {
     this.#options.logins(stream.mechanism, result).inc();
+  }
+
+  /** To be called before the success is sent. */
+  succeeded(stream: ClientNegotiation): void {
+    this.count(stream, "success");
+    if (stream.mechanism === external.name) stream.expires = stream.transport.tls?.certifiedUntil ?? 0;
   }
 
   /** To be called once a refusal is sent: ends the stream of a client that has been refused as often as it may be. */

@@ -5,6 +5,7 @@ import type { Channel } from "../xmpp/sasl/mechanism.ts";
 import { endPointHash, xmppAddresses } from "./certificate.ts";
 import { DerError } from "./der.ts";
 
+const LONGEST_CHAIN = 100;
 const EXPORTER = "tls-exporter";
 const END_POINT = "tls-server-end-point";
 
@@ -44,16 +45,34 @@ interface Verifying {
   verifyError?(): Error | null | undefined;
 }
 
+interface Certified {
+  readonly certified: readonly string[];
+  readonly certifiedUntil: number;
+}
+const NOBODY: Certified = { certified: [], certifiedUntil: 0 };
+
 /**
  * The XMPP addresses of the certificate that the client showed and TLS found valid. None where TLS was resumed: nothing
  * was shown then, and what was valid at the time may have run out since.
  */
-export function certifiedBy(socket: TLSSocket): readonly string[] {
+export function certifiedBy(socket: TLSSocket): Certified {
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined || socket.isSessionReused()) return [];
+  if (certificate === undefined || socket.isSessionReused()) return NOBODY;
   const { _handle: handle } = socket as unknown as { readonly _handle?: Verifying };
-  if (handle?.verifyError === undefined || handle.verifyError()) return [];
-  return read(() => xmppAddresses(certificate.raw)) ?? [];
+  if (handle?.verifyError === undefined || handle.verifyError()) return NOBODY;
+  const certified = read(() => xmppAddresses(certificate.raw)) ?? [];
+  return { certified, certifiedUntil: endOf(certificate) };
+}
+
+/** The first moment at which one of the chain runs out. */
+function endOf(certificate: X509Certificate): number {
+  const ends: number[] = [];
+  // An authority at its end may count as its own issuer.
+  for (let each: X509Certificate | undefined = certificate; each && ends.length < LONGEST_CHAIN; ) {
+    ends.push(each.validToDate.getTime());
+    each = each.issuerCertificate;
+  }
+  return Math.min(...ends);
 }
 
 /** A certificate that the TLS library could make sense of, and we cannot, has nothing to say. */

@@ -302,7 +302,7 @@ export function tlsFacts(socket: TLSSocket): TlsFacts {
     cipher: socket.getCipher().standardName,
     alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "",
     channel: channelOf(socket),
-    certified: certifiedBy(socket),
+    ...certifiedBy(socket),
   };
 }
 

@@ -14,6 +14,8 @@ export interface TlsFacts {
   readonly channel: Channel;
   /** The XMPP addresses of the certificate that the client showed, if it did and TLS found it valid. */
   readonly certified: readonly string[];
+  /** When the first certificate of its chain runs out, milliseconds since 1970. */
+  readonly certifiedUntil: number;
 }
 
 /** Hears what happens to a transport. Calls never overlap. */

@@ -269,10 +269,10 @@ describe("client certificates", () => {
   const authority = new Authority("ours");
   const certificateOf = (...addresses: string[]) => authority.sign({ altNames: addresses.map(xmppAddr) });
 
-  async function asking(t: TestContext): Promise<TestServer> {
+  async function asking(t: TestContext, more = ""): Promise<TestServer> {
     const path = join(scratch(t), "authorities.pem");
     writeFileSync(path, authority.cert);
-    const server = await tlsServer(t, { listen: `, client_authorities = "${path}"` });
+    const server = await tlsServer(t, { listen: `, client_authorities = "${path}"`, more });
     await server.account("bob");
     return server;
   }
@@ -332,6 +332,20 @@ describe("client certificates", () => {
       assert.equal(conditionOf(await external(client, "")), "invalid-mechanism", why);
       assert.equal((await scram(client, {})).name, "success", why);
     }
+  });
+
+  test("one that runs out while its client is here ends the stream (RFC 6120 13.7.2.3)", async (t) => {
+    const server = await asking(t, 'limits = { keepalive = "1s" }');
+    const alice = await shown(server, certificateOf("alice@example.org"));
+    assert.equal((await external(alice.client, "")).name, "success");
+    await alice.client.open();
+    const bob = await shown(server, certificateOf("bob@example.org"));
+    assert.equal((await scram(bob.client, {})).name, "success");
+    await bob.client.open();
+    t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 2 * 86_400_000 });
+    await alice.client.endsWith("reset");
+    bob.client.send(`<iq type='set' id='b'><bind xmlns='${NS.bind}'/></iq>`);
+    assert.equal((await bob.client.next()).attrs.id, "b");
   });
 
   test("one for an account that there is not lets nobody in", async (t) => {

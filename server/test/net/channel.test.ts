@@ -112,7 +112,7 @@ test("authorities are read again with the certificates, all of them or none", as
 
 test("a certificate that an authority below the one that is trusted has signed is good with that one's beside it", async () => {
   const directory = scratch();
-  const below = authority.below("below");
+  const below = authority.below("below", new Date(Date.now() + 3_600_000));
   const path = write(directory, "clients.pem", authority.cert);
   const certificates = new Certificates([renewed(directory)]).asking(path);
   const { listener, transports } = await bench({ tls: "direct", certificates });
@@ -125,5 +125,7 @@ test("a certificate that an authority below the one that is trusted has signed i
     await shakeHands(listener.address, { cert: chain, key });
     await until(() => transports.length > before, "the transport");
     assert.equal(transports.at(-1)?.tls?.certified.length, count);
+    const end = transports.at(-1)?.tls?.certifiedUntil ?? 0;
+    assert.ok(count === 0 ? end === 0 : end > Date.now() && end <= Date.now() + 3_600_000);
   }
 });

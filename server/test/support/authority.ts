@@ -65,16 +65,16 @@ export class Authority {
   readonly #signature: SignatureName;
   readonly cert: string;
 
-  constructor(name = "authority", signature: SignatureName = "ecdsa-sha256", above?: Authority) {
+  constructor(name = "authority", signature: SignatureName = "ecdsa-sha256", above?: Authority, notAfter?: Date) {
     this.#name = name;
     this.#signature = signature;
     this.#keys = signature === "ed25519" ? generateKeyPairSync("ed25519") : newKeys();
-    this.cert = (above ?? this).sign({ name, isAuthority: true, keys: this.#keys }).cert;
+    this.cert = (above ?? this).sign({ name, isAuthority: true, keys: this.#keys, ...(notAfter && { notAfter }) }).cert;
   }
 
   /** One that this one vouches for. */
-  below(name: string): Authority {
-    return new Authority(name, this.#signature, this);
+  below(name: string, notAfter?: Date): Authority {
+    return new Authority(name, this.#signature, this, notAfter);
   }
 
   sign({
