@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { StreamParser } from "../../src/xml/parser.ts";
 import { drip, HEADER } from "./recorder.ts";
 
-const MOST_ROUNDS = 25;
+const MOST_ROUNDS = 80;
 const ROOMY = { maxStanzaBytes: 1e7, maxTagBytes: 1e7, maxDepth: 1e6 };
 
 /** The least time that a run takes: other work on the machine only ever adds to it. */
@@ -66,6 +68,9 @@ linear("brackets byte by byte", 4000, dripOf("<a>", "]"));
 linear("CDATA byte by byte", 4000, dripOf("<a><![CDATA[", "]x"));
 linear("white space byte by byte", 4000, dripOf("", " "));
 linear("carriage returns byte by byte", 4000, dripOf("<a>", "\r"));
+linear("a whole stanza of the usual limit byte by byte", 65_536, dripOf("<a>", "x"));
+linear("references and elements byte by byte", 4000, dripOf("<a>", "<b c='&lt;'/>&#65;"));
+linear("tiny stanzas byte by byte", 4000, dripOf("", "<a/>"));
 linear("stanzas kept byte by byte", 4000, dripOf("", "<a/>"), true);
 linear(
   "elements in elements",
@@ -81,6 +86,31 @@ linear(
   "text beside elements",
   250,
   wholeOf((size) => `<a>${"x<b/>".repeat(size)}</a>`),
+);
+linear(
+  "tiny stanzas in one piece",
+  1000,
+  wholeOf((size) => "<a/>".repeat(size)),
+);
+linear(
+  "white space between stanzas",
+  10_000,
+  wholeOf((size) => " \n".repeat(size)),
+);
+linear(
+  "greater-than signs in a value",
+  25_000,
+  wholeOf((size) => `<a b='${">".repeat(size)}'/>`),
+);
+linear(
+  "a tag of one name",
+  25_000,
+  wholeOf((size) => `<${"x".repeat(size)}/>`),
+);
+linear(
+  "a namespace",
+  25_000,
+  wholeOf((size) => `<a xmlns='${"x".repeat(size)}'/>`),
 );
 linear(
   "text in one piece",
@@ -105,4 +135,71 @@ test("prefixes bound far outside cost little to look up or to shadow", () => {
       8,
     );
   }
+});
+
+/** Names that all have one hash, as many as two to the power of `length`. */
+function collidingNames(length: number): string[] {
+  return Array.from({ length: 2 ** length }, (_, n) =>
+    Array.from({ length }, (_, bit) => (n & (1 << bit) ? "Aa" : "BB")).join(""),
+  );
+}
+
+test("names made to share one place in the table of names cost little more than new names do", () => {
+  const elements = (names: readonly string[]) => [Buffer.from(`<a>${names.map((name) => `<${name}/>`).join("")}</a>`)];
+  const colliding = elements(collidingNames(11));
+  const fresh = elements(Array.from({ length: 2 ** 11 }, (_, n) => `x${n.toString(36).padStart(21, "y")}`));
+  assertCost(
+    () => feed(colliding, false),
+    () => feed(fresh, false),
+    4,
+  );
+});
+
+test("attributes made to share one hash cost little more than new ones do", () => {
+  const tags = (names: readonly string[]) => {
+    const of = (n: number) => names.slice(n * 64, n * 64 + 64).map((name) => `${name}=''`);
+    return [Buffer.from(Array.from({ length: 32 }, (_, n) => `<a ${of(n).join(" ")}/>`).join(""))];
+  };
+  const colliding = tags(collidingNames(11));
+  const fresh = tags(Array.from({ length: 2 ** 11 }, (_, n) => `z${n.toString(36).padStart(21, "y")}`));
+  assertCost(
+    () => feed(colliding, false),
+    () => feed(fresh, false),
+    4,
+  );
+});
+
+/** Bytes that are held for each byte of an unfinished stanza. */
+function heldPerByte(start: string, more: string, count: number): number {
+  const parsers: StreamParser[] = [];
+  const dripped = Array.from(Buffer.from(more), (byte) => Uint8Array.of(byte));
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  for (let n = 0; n < 4; n++) {
+    const parser = new StreamParser({ open() {}, element() {}, close() {} });
+    parser.write(Buffer.from(HEADER + start));
+    for (let n = 0; n < count; n++) for (const byte of dripped) parser.write(byte);
+    parsers.push(parser);
+  }
+  collect();
+  const held = process.memoryUsage().heapUsed - before;
+  return held / (parsers.length * count * dripped.length);
+}
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+test("what is dripped takes a few times its bytes, however small the pieces", () => {
+  const most = 6;
+  assert.ok(heldPerByte("<a>", "x", 60_000) < most, "text");
+  assert.ok(heldPerByte("<a>", "\u00e9", 30_000) < most, "text beyond ASCII");
+  assert.ok(heldPerByte("<a>", "&lt;", 20_000) < most, "references");
+  assert.ok(heldPerByte("<a><![CDATA[", "x", 60_000) < most, "CDATA");
+  assert.ok(heldPerByte("<a b='", "x", 16_000) < 12, "a tag");
+  assert.ok(heldPerByte("<a></", "x", 16_000) < 12, "an end tag");
+});
+
+test("small elements take a few dozen times their bytes, and no more", () => {
+  assert.ok(heldPerByte("<a>", "<b/>", 30_000) < 40);
+  assert.ok(heldPerByte("<a>", "<b/>x", 30_000) < 40);
 });

@@ -50,9 +50,11 @@ export function read(chunks: Iterable<string | Uint8Array>, limits: Partial<XmlL
   return { heard: recorder.heard, elements: recorder.elements, condition };
 }
 
+const SINGLE_BYTES = Array.from({ length: 256 }, (_, byte) => Buffer.of(byte));
+
 /** The bytes, one at a time. */
 export function drip(text: string | Uint8Array): Uint8Array[] {
-  return Array.from(Buffer.from(text as string), (byte) => Uint8Array.of(byte));
+  return Array.from(Buffer.from(text as string), (byte) => SINGLE_BYTES[byte] as Buffer);
 }
 
 /** The elements of a stream that is in order. */
