@@ -81,6 +81,9 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
   get facts(): ReadonlySet<Fact> {
     return this.#stream.facts;
   }
+  get secure(): boolean {
+    return this.facts.has("secure");
+  }
   get lang(): string | undefined {
     return this.#stream.lang;
   }

@@ -14,6 +14,7 @@ import type { StreamManagement } from "./stream-management.ts";
 export interface Carrier {
   send(element: Element): void;
   close(error?: StreamError): void;
+  readonly secure?: boolean;
   /** Of what comes by it and names none. */
   readonly lang?: string | undefined;
   /** Settles when it has ended, and all that came by it is handled. */

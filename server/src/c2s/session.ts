@@ -76,6 +76,9 @@ export class ClientSession implements LocalSession {
   get available(): boolean {
     return this.#priority !== undefined;
   }
+  get secure(): boolean {
+    return this.#outlet.carrier?.secure ?? false;
+  }
   get entry(): SessionEntry {
     const { nodeId } = this.#parts;
     return { jid: this.jid, id: this.id, node: nodeId, priority: this.#priority, marks: [...this.marks].sort() };

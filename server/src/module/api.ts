@@ -37,6 +37,8 @@ export interface Session {
   /** The last available presence it broadcast, stamped with its full JID. */
   readonly presence: Element | undefined;
   readonly available: boolean;
+  /** Whether what its client sends now is encrypted. */
+  readonly secure: boolean;
   readonly marks: ReadonlySet<string>;
   /** Tells the cluster of a new presence and priority, or with undefined that the session is no longer available. */
   announce(presence: Element | undefined, priority: number | undefined): MaybePromise<void>;

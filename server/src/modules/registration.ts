@@ -17,7 +17,7 @@ const RESERVED = "abuse admin administrator hostmaster info postmaster root secu
 const config = z.strictObject({
   /** Whether clients that have no account can make one. */
   open: flag(false),
-  /** Whether only over TLS. */
+  /** Whether only over TLS, as also passwords are then changed. */
   secure_only: flag(true),
   /** From where; empty for everywhere. */
   allow: z.array(network).max(1000).default([]),
@@ -122,7 +122,10 @@ export const registration = defineModule({
       return element("query", NS.register, {}, element("instructions", NS.register, {}, rules.instructions), url);
     }
 
-    async function change({ from, payload }: IqRequest): Promise<undefined> {
+    async function change({ from, payload, origin }: IqRequest): Promise<undefined> {
+      const isSecure = origin.kind === "client" && origin.session.secure;
+      if (rules.secure_only && !isSecure)
+        throw new StanzaError("not-authorized", "passwords are changed over TLS only");
       if (!rules.change_password) throw new StanzaError("not-allowed", "passwords are not changed here");
       const { username, password } = readQuery(payload);
       if (username === "" || password === "") {

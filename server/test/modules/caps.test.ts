@@ -38,6 +38,7 @@ class Client {
       priority: 0,
       presence: undefined,
       available: true,
+      secure: true,
       marks: new Set(),
       announce() {},
       mark() {},

@@ -144,6 +144,19 @@ test("only over TLS, unless it is said otherwise", async (t) => {
   const features = await client.open();
   assert.ok(features.child("register", "http://jabber.org/features/iq-register"));
   await registers(client, named("alice"));
+
+  await client.scram("alice");
+  await client.open();
+  client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+  client.jid = (await client.next()).child("bind", "urn:ietf:params:xml:ns:xmpp-bind")?.childText("jid") ?? "";
+  client.send(set(named("alice", "another good one")));
+  await client.receives(`<iq type='result' id='r' from='alice@example.org' to='${client.jid}'/>`);
+});
+
+test("a password is not changed in the clear either, unless it is said otherwise", async (t) => {
+  const server = await start(t, "");
+  const alice = await server.login("alice", "desk");
+  await refused(alice, named("alice", "another good one"), "not-authorized", "auth");
 });
 
 test("one address makes so many attempts in a period and no more, and gets them back bit by bit", async (t) => {
@@ -187,7 +200,7 @@ test("where it is closed, the client is told where accounts are made", async (t)
 });
 
 test("who is logged in sees so, and changes the password", async (t) => {
-  const server = await start(t, "");
+  const server = await start(t, "secure_only = false");
   const alice = await server.login("alice", "desk");
   for (const to of ["example.org", "alice@example.org"]) {
     alice.send(`<iq type='get' id='g' to='${to}'>${query("")}</iq>`);
@@ -205,7 +218,7 @@ test("who is logged in sees so, and changes the password", async (t) => {
 });
 
 test("a password that is no good, or another's, is not changed, and not sent back", async (t) => {
-  const server = await start(t, "");
+  const server = await start(t, "secure_only = false");
   await server.account("bob");
   const alice = await server.login("alice", "desk");
   await refused(alice, named("bob", "another good one"), "not-allowed", "cancel");
@@ -217,7 +230,7 @@ test("a password that is no good, or another's, is not changed, and not sent bac
 });
 
 test("changing and cancelling can be forbidden", async (t) => {
-  const server = await start(t, "change_password = false, cancel = false");
+  const server = await start(t, "secure_only = false, change_password = false, cancel = false");
   const alice = await server.login("alice", "desk");
   await refused(alice, named("alice", "another good one"), "not-allowed", "cancel");
   await refused(alice, query("<remove/>"), "not-allowed", "cancel");
