@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import fc from "fast-check";
 import { type Credentials, NO_CHANNEL, type SaslContext, SaslError } from "../../../src/xmpp/sasl/mechanism.ts";
 import { SaslNegotiation, type SaslReply } from "../../../src/xmpp/sasl/negotiation.ts";
 import { oauthBearer, TokenError } from "../../../src/xmpp/sasl/oauthbearer.ts";
@@ -148,6 +149,21 @@ describe("OAUTHBEARER", () => {
     ]) {
       await fails(begin(`n,a=${authzid},\x01auth=Bearer good\x01\x01`), "invalid-authzid");
     }
+  });
+
+  test("answers anything at all with a reply, and lets in only what has the good token", async () => {
+    const piece = fc.oneof(
+      fc.constantFrom("n,,", "y,a=alice@example.org,", "\x01", "auth=Bearer good", "host=", "port=1", "=", "n,,\x01"),
+      fc.string({ unit: "binary", maxLength: 8 }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(piece, { maxLength: 8 }), async (pieces) => {
+        const message = pieces.join("");
+        const reply = await begin(message);
+        if ("success" in reply) assert.match(message, /\x01auth=Bearer good\x01/);
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   test("passes on what is not about the token as it is", async () => {
