@@ -23,10 +23,12 @@ const base64 = (text: string) => Buffer.from(text).toString("base64");
 /** A company's site: its accounts service, which knows Eve, and the key set of its tokens. */
 async function company() {
   const jwk = { ...(await exportJWK(KEYS.publicKey)), kid: "1" };
+  const fetches = { count: 0 };
   const site = createServer(async (request, response) => {
     let body = "";
     for await (const chunk of request) body += chunk;
     const { user, pass } = Object.fromEntries(new URLSearchParams(body));
+    if (request.url === "/jwks.json") fetches.count++;
     if (request.url === "/jwks.json") response.end(JSON.stringify({ keys: [jwk] }));
     else if (request.url === "/accounts/user_exists") response.end(String(user === "eve"));
     else response.end(String(user === "eve" && pass === "apple pie"));
@@ -37,11 +39,11 @@ async function company() {
     site.closeAllConnections();
     site.close();
   };
-  return { site: `http://127.0.0.1:${(site.address() as AddressInfo).port}`, close };
+  return { site: `http://127.0.0.1:${(site.address() as AddressInfo).port}`, fetches, close };
 }
 
 async function startCompanyServer(t: TestContext) {
-  const { site, close } = await company();
+  const { site, fetches, close } = await company();
   const sockets: TLSSocket[] = [];
   const dataDir = mkdtempSync(join(tmpdir(), "meerkat-"));
   const config = parseConfig(`
@@ -90,8 +92,16 @@ async function startCompanyServer(t: TestContext) {
       .setExpirationTime("1m")
       .sign(KEYS.privateKey);
   const bearer = (text: string) => auth("OAUTHBEARER", base64(`n,,\x01auth=Bearer ${text}\x01\x01`));
-  return { open, auth, token, bearer };
+  return { open, auth, token, bearer, node, fetches };
 }
+
+test("a reload fetches the keys of tokens again", async (t) => {
+  const { token, bearer, node, fetches } = await startCompanyServer(t);
+  const login = async () => (await bearer(await token({ sub: "alice" }))).answer.name;
+  assert.deepEqual([await login(), await login(), fetches.count], ["success", "success", 1]);
+  node.reload();
+  assert.deepEqual([await login(), fetches.count], ["success", 2]);
+});
 
 test("accounts of a store, of a service, of an issuer's tokens and of nobody log in to one domain", async (t) => {
   const { open, auth, token, bearer } = await startCompanyServer(t);

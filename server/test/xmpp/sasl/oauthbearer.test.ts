@@ -160,7 +160,7 @@ describe("OAUTHBEARER", () => {
       fc.asyncProperty(fc.array(piece, { maxLength: 8 }), async (pieces) => {
         const message = pieces.join("");
         const reply = await begin(message);
-        if ("success" in reply) assert.match(message, /\x01auth=Bearer good\x01/);
+        if ("success" in reply) assert.ok(message.includes("\x01auth=Bearer good\x01"), message);
       }),
       { numRuns: 2000 },
     );
