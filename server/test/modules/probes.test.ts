@@ -154,3 +154,16 @@ test("a probe of a client is no reason to complain, whatever it is sent to", asy
     said.join(),
   );
 });
+
+test("a stranger learns nothing by a probe that looks like the server's own", async (t) => {
+  const { one, two } = await twoNodes(t);
+  const alice = await come(one, "alice", "desk");
+  const mallory = await come(two, "mallory", "desk");
+  for (const extent of ["whole", "mere", "directed"]) {
+    for (const to of [ALICE, alice.jid]) {
+      mallory.send(`<presence to='${to}' type='probe'><${extent} xmlns='urn:meerkat:probe'/></presence>`);
+      await mallory.receivesNothing();
+    }
+  }
+  await alice.receivesNothing();
+});
