@@ -21,9 +21,9 @@ const account = z
 const config = z.strictObject({
   /** Who may run the commands that are for administrators. */
   admins: z.array(account).max(1000).default([]),
-  /** Commands that one session may have begun and not ended; a new one ends the oldest. */
+  /** Commands that one account may have begun and not ended; a new one ends the oldest. */
   max_sessions: z.int().min(1).max(1000).default(10),
-  /** The same for all sessions of a node. */
+  /** The same for all accounts, on one node. */
   max_total: z.int().min(1).max(1_000_000).default(1000),
   session_timeout: duration("10m", { min: "10s", max: "24h" }),
 });
@@ -173,7 +173,7 @@ export const adhoc = defineModule({
 
     function makeRoom(requester: Jid): void {
       dropExpired();
-      const own = [...runs.values()].filter((run) => run.requester.full === requester.full);
+      const own = [...runs.values()].filter((run) => run.requester.bare === requester.bare);
       if (own.length >= limits.max_sessions) runs.delete(own[0]?.id ?? "");
       if (runs.size >= limits.max_total) runs.delete(runs.keys().next().value ?? "");
     }

@@ -265,23 +265,24 @@ test("the list of commands is a node, and so is each command; no other node is",
   }
 });
 
-test("one session has only so many commands begun, and the oldest goes for a new one", async (t) => {
+test("one account has only so many commands begun, and the oldest goes for a new one", async (t) => {
   const { says } = await stage(t, { max_sessions: 2 });
   const ids: string[] = [];
   while (ids.length < 2) ids.push((await says(BOB, "node='order'")).attrs.sessionid ?? "");
   await says(ALICE, "node='order'");
   // Going on with one makes it the youngest.
   await says(BOB, `node='order' sessionid='${ids[0]}'`, form("drink", "tea"));
-  ids.push((await says(BOB, "node='order'")).attrs.sessionid ?? "");
+  const phone = BOB.withResource("phone");
+  ids.push((await says(phone, "node='order'")).attrs.sessionid ?? "");
   const alive = async (id: string | undefined) =>
-    says(BOB, `node='order' sessionid='${id}' action='cancel'`).then(
+    says(id === ids[2] ? phone : BOB, `node='order' sessionid='${id}' action='cancel'`).then(
       () => true,
       () => false,
     );
   assert.deepEqual([await alive(ids[0]), await alive(ids[1]), await alive(ids[2])], [true, false, true]);
 });
 
-test("all sessions together have only so many, and the oldest goes for a new one", async (t) => {
+test("all accounts together have only so many, and the oldest goes for a new one", async (t) => {
   const { says } = await stage(t, { max_total: 2 });
   const first = (await says(ALICE, "node='order'")).attrs.sessionid;
   const second = (await says(BOB, "node='order'")).attrs.sessionid;
