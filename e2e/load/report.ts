@@ -43,7 +43,7 @@ export function report(
     );
   const complaints = outcomes.flatMap(complaint);
   return [
-    "What each costs the server: CPU time of its container, or memory of its own, divided by how many there were.",
+    "What each costs the server: CPU time of its container (the median of eight slices), or memory of its own.",
     "",
     table([["scenario", "unit", ...peers, "of ejabberd", "goal", ""], ...costs]),
     "What the clients saw. Other work on the machine slows these down, which the table above does not show.",
