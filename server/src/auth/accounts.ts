@@ -36,6 +36,8 @@ export interface AccountsOptions {
   readonly hashes?: readonly ScramHash[];
   /** Whose SCRAM mechanisms are offered; default SHA-256 and SHA-1, for which every account has keys. */
   readonly offered?: readonly ScramHash[];
+  /** Whether mechanisms are offered that bind to the channel; default true. */
+  readonly channelBinding?: boolean;
   /** Characters that a new password has at least. */
   readonly passwordLength?: number;
   /** Tokens to log in with (XEP-0484); without, there are none. */
@@ -78,6 +80,7 @@ export class Accounts {
   readonly #passwordLength: number;
   readonly #hashes: readonly ScramHash[];
   readonly #offered: readonly ScramHash[];
+  readonly #bindsChannels: boolean;
   readonly #keepsKeys: boolean;
   /** Of the hashes that keys are made for. */
   readonly #strongest: ScramHash;
@@ -96,6 +99,7 @@ export class Accounts {
     this.#passwordLength = options.passwordLength ?? 8;
     this.#hashes = options.hashes ?? SCRAM_HASHES;
     this.#offered = options.offered ?? ["sha-1", "sha-256"];
+    this.#bindsChannels = options.channelBinding ?? true;
     this.#strongest = SCRAM_HASHES.findLast((hash) => this.#hashes.includes(hash)) ?? "sha-256";
     this.#keepsKeys = stores.some((store) => store.scram !== undefined);
     this.tokens = options.tokens;
@@ -107,7 +111,8 @@ export class Accounts {
   mechanisms({ channel, certified }: Pick<SaslStream, "channel" | "certified"> = NO_STREAM): readonly SaslMechanism[] {
     const isCertified = this.#accountsAmong(certified).length > 0;
     return SASL_MECHANISMS.filter(({ needs, hash, binds }) => {
-      if (binds !== undefined && !binds.some((type) => channel.types.includes(type))) return false;
+      const isBound = binds?.some((type) => channel.types.includes(type)) ?? true;
+      if (!isBound || (binds !== undefined && !this.#bindsChannels)) return false;
       if (needs === "scram") return this.#keepsKeys && hash !== undefined && this.#offered.includes(hash);
       if (needs === "certificate") return isCertified;
       if (needs === "token") return this.#bearer !== undefined;

@@ -146,6 +146,7 @@ export function openAccounts(
     iterations: auth.scram_iterations,
     hashes: auth.scram_hashes,
     offered: auth.scram_offered,
+    channelBinding: auth.channel_binding,
     ...(auth.decoy_secret === undefined ? {} : { decoySecret: Buffer.from(auth.decoy_secret) }),
   };
   const stores = new Map<string, AccountStore>();

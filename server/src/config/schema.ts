@@ -336,6 +336,9 @@ const auth = z.strictObject({
   scram_offered: scramHashes(["sha-1", "sha-256"]).describe(
     "What SCRAM is offered for, of those. An account without keys for it cannot log in by it: see [authentication](authentication.md).",
   ),
+  channel_binding: flag(true).describe(
+    "Whether SCRAM is offered bound to TLS (-PLUS); false for the sake of clients that can only do it wrong, see [authentication](authentication.md).",
+  ),
   failures_per_address: count(10, 0, 1_000_000).describe(
     "Wrong passwords and tokens from one client address in a period, to one node; 0 for any number.",
   ),

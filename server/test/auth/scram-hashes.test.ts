@@ -112,6 +112,11 @@ describe("the offer", () => {
     assert.deepEqual(names({ offered: ["sha-1"] }, { ...NO_STREAM, channel: unknown }), ["SCRAM-SHA-1", "PLAIN"]);
   });
 
+  test("has no -PLUS where the operator wants none", () => {
+    const options = { offered: ["sha-1"], channelBinding: false } as const;
+    assert.deepEqual(names(options, { ...NO_STREAM, channel }), ["SCRAM-SHA-1", "PLAIN"]);
+  });
+
   test("has EXTERNAL first, for a certificate of this host alone", () => {
     const certified = (...addresses: string[]) => names({ offered: [] }, { ...NO_STREAM, certified: addresses });
     assert.deepEqual(certified("alice@example.org"), ["EXTERNAL", "PLAIN"]);

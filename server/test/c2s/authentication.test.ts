@@ -148,6 +148,20 @@ describe("channel binding", () => {
     assert.equal((await scram(client, { flag: "n" })).name, "success");
   });
 
+  test("where the operator turns it off, nothing is announced, and nobody was lied to", async (t) => {
+    const server = await startServer(t, {
+      toml: `node = { id = "n1", data_dir = "${scratch(t)}" }
+listen = [{ kind = "c2s", port = 0, tls = "direct" }]
+auth = { scram_iterations = 4096, channel_binding = false }`,
+    });
+    await server.account("alice");
+    const client = new RawClient(await shakeHands(server));
+    const features = await client.open();
+    assert.deepEqual(bindingsIn(features), []);
+    assert.deepEqual(mechanismsIn(features), ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]);
+    assert.equal((await scram(client, { flag: "y" })).name, "success");
+  });
+
   test("each stream is bound to the certificate that its own client was shown by SNI", async (t) => {
     const directory = scratch(t);
     const authority = new Authority();

@@ -199,7 +199,7 @@ function checkBounds(section: string, table: string, all: readonly Bounds[]): vo
 }
 
 /** Neither a number nor a span. */
-const OTHERS: ReadonlySet<string> = new Set(["decoy_secret", "resume_location", "scram_hashes", "scram_offered"]);
+const OTHERS: ReadonlySet<string> = new Set(["decoy_secret", "resume_location", "scram_hashes", "scram_offered", "channel_binding"]);
 
 test("every key of limits, auth and sessions that counts something is in this table", () => {
   for (const section of ["limits", "auth", "sessions"] as const) {
