@@ -190,7 +190,7 @@ export const caps = defineModule({
 function claimOf(presence: Element, session: Session): Claim {
   for (const claimed of presence.child("c", NS.caps2)?.elements() ?? []) {
     const { algo = "" } = claimed.attrs;
-    const value = claimed.text();
+    const value = claimed.text().trim();
     const isHash = claimed.name === "hash" && claimed.xmlns === NS.hashes && value.length <= LONGEST_HASH;
     if (!isHash || algo === "sha-1" || !isKnownHash(algo)) continue;
     const node = `${NS.caps2}#${algo}.${value}`;

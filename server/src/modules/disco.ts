@@ -47,8 +47,7 @@ export const disco = defineModule({
   start({ config: { name }, sessions, gather, iq, features, use }): DiscoApi {
     const { seesPresence } = use(roster);
     const described: Record<Addressee, Element[]> = {
-      // With its language, which it would else take from whatever stream it is read on (XEP-0390 4.1).
-      host: [element("identity", NS.discoInfo, { category: "server", type: "im", "xml:lang": "en", name })],
+      host: [inEnglish(element("identity", NS.discoInfo, { category: "server", type: "im", name }))],
       account: [element("identity", NS.discoInfo, { category: "account", type: "registered" })],
     };
     const servers: Record<Addressee, NodeServer[]> = { host: [], account: [] };
@@ -96,9 +95,14 @@ export const disco = defineModule({
     iq(NS.discoItems, "query", { host: answers("host", "items"), account: answers("account", "items") });
 
     return {
-      describe: (of, child) => void described[of].push(child),
+      describe: (of, child) => void described[of].push(child.name === "identity" ? inEnglish(child) : child),
       serve: (of, server) => void servers[of].push(server),
       host: () => info("host"),
     };
   },
 });
+
+/** An identity without a language has that of whatever stream it is read on, and no certain hash (XEP-0390 4.1). */
+function inEnglish(identity: Element): Element {
+  return identity.with({ "xml:lang": identity.attrs["xml:lang"] ?? "en" });
+}
