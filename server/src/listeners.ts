@@ -67,6 +67,8 @@ export async function openC2s(
     handshakeTimeoutMs: limits.tls_timeout,
     closeTimeoutMs: limits.close_timeout,
     maxBacklogBytes: limits.backlog,
+    // Before the stream's own white space: what waits for an answer keeps the system from asking.
+    keepAliveMs: 0.9 * limits.keepalive,
     shaper: shaperOf(listen),
     accept: (transport) => welcome(transport, services, policy),
     refused: ({ reason, address, detail }) => services.log.info("connection.refused", { reason, address, detail }),

@@ -40,6 +40,7 @@ import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
 import { type LocalSession, Sessions } from "./router/sessions.ts";
 import { type StorageDriver, StorageError } from "./storage/specs.ts";
+import { KEEPALIVE_TURNS } from "./stream/stream.ts";
 import { then } from "./util/maybe-promise.ts";
 import { StreamError } from "./xmpp/errors.ts";
 import { type Jid, rememberJids } from "./xmpp/jid.ts";
@@ -421,11 +422,13 @@ function attend(guests: Guests, { hooks, accounts }: HostType, sessions: Session
   });
 }
 
-/** One timer for all streams. Returns what ends it. */
+/** One timer for all streams, which do not all write at once. Returns what ends it. */
 function keepAlive(streams: ReadonlySet<ClientStream>, everyMs: number): () => Promise<void> {
+  let turn = 0;
   const timer = setInterval(() => {
-    for (const stream of streams) stream.keepAlive();
-  }, everyMs);
+    turn = (turn + 1) % KEEPALIVE_TURNS;
+    for (const stream of streams) stream.keepAlive(turn);
+  }, everyMs / KEEPALIVE_TURNS);
   return async () => clearInterval(timer);
 }
 

@@ -103,10 +103,10 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
     this.#stream.close(error);
   }
 
-  keepAlive(): void {
+  keepAlive(turn: number): void {
     // RFC 6120 13.7.2.3.
     if (Date.now() >= this.expires) this.close(new StreamError("reset", "the certificate of the log-in has run out"));
-    else this.#stream.keepAlive();
+    else this.#stream.keepAlive(turn);
   }
 
   opened(header: StreamHeader): { domain: string; features: readonly StreamFeature<ClientNegotiation>[] } {

@@ -293,7 +293,7 @@ const limits = z.strictObject({
   ),
   burst: size("64KiB").describe("Bytes that it may send at once, where there is a rate."),
   keepalive: duration("5m", { min: "1s", max: "30m" }).describe(
-    "How often each TCP stream gets a space (RFC 6120 4.6.1), so that nothing on the way takes it for dead and a client that is gone is noticed.",
+    "How often each TCP stream gets a space (RFC 6120 4.6.1), so that nothing on the way takes it for dead; and shortly before, the system asks a silent peer whether it is still there, and cuts it off if not.",
   ),
   websocket_ping: duration("60s", { min: "1s", max: "1h" }).describe(
     "A WebSocket that is silent for so long is pinged, and cut when it stays silent as long again.",

@@ -35,6 +35,8 @@ export interface TcpListenerOptions {
   readonly handshakeTimeoutMs?: number | undefined;
   /** Default 5000. */
   readonly closeTimeoutMs?: number | undefined;
+  /** Silence after which the system asks whether the peer is still there; it is cut off ten seconds later. Default 60000. */
+  readonly keepAliveMs?: number | undefined;
   /** Default 1 MiB. */
   readonly maxBacklogBytes?: number | undefined;
   readonly shaper?: ShaperOptions | undefined;
@@ -55,7 +57,13 @@ export interface Listener {
 /** Listens for XML streams over TCP; rejects when the address cannot be had. */
 export async function listenTcp(options: TcpListenerOptions): Promise<Listener> {
   const gate = new Doorkeeper(options);
-  const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => gate.admit(socket));
+  const socketOptions = {
+    pauseOnConnect: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: options.keepAliveMs ?? 60_000,
+  };
+  const server = createServer(socketOptions, (socket) => gate.admit(socket));
   await listening(server, options);
   // Such as running out of file descriptors: the listener goes on.
   server.on("error", (error) => options.refused?.({ reason: "accept-failed", address: "", detail: error.message }));

@@ -51,6 +51,9 @@ export interface StreamOwner<S extends NegotiatingStream> {
 /** Of XMPP, the only one there is. */
 const VERSION = "1.0";
 
+/** How many groups the streams are in that get white space at different moments. */
+export const KEEPALIVE_TURNS = 16;
+
 type Life = "opening" | "negotiating" | "established" | "closing" | "closed";
 
 /** Stands in the inbox behind the last element: the stream ends once all that came before is handled. */
@@ -123,9 +126,13 @@ export class XmppStream<S extends NegotiatingStream> {
     this.transport.write(this.#framing.element(element));
   }
 
-  /** RFC 6120 4.6.1: white space between stanzas says nothing, but has to be delivered. A WebSocket has its own pings. */
-  keepAlive(): void {
-    if (this.#life === "established" && this.transport.kind === "tcp") this.transport.write(" ");
+  /**
+   * RFC 6120 4.6.1: white space between stanzas says nothing, but has to be delivered. A WebSocket has its own pings. To be
+   * called with each of the `KEEPALIVE_TURNS` in turn; which of them is this stream's follows from its id.
+   */
+  keepAlive(turn: number): void {
+    if (this.#life !== "established" || this.transport.kind !== "tcp") return;
+    if (this.#id.charCodeAt(this.#id.length - 2) % KEEPALIVE_TURNS === turn) this.transport.write(" ");
   }
 
   /**

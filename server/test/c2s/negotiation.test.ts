@@ -1,11 +1,12 @@
 /** RFC 6120 as a client meets it: opening, logging in, binding, and every way to be refused. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { selfSigned } from "../../src/net/tls.ts";
 import { NS } from "../../src/xmpp/namespaces.ts";
 import { PASSWORD, RawClient, startServer, type TestServer } from "../support/server.ts";
 
@@ -97,6 +98,49 @@ test("after STARTTLS the stream begins anew, and what was sent before TLS began 
   );
   inside.send(plain("alice"));
   assert.equal((await inside.next()).name, "success");
+});
+
+test("over STARTTLS a client may say everything at once as soon as TLS is there", async (t) => {
+  const server = await startServer(t, { toml: tlsToml(t, "starttls") });
+  await server.account("alice");
+  const client = await server.connect();
+  await client.open();
+  client.send(`<starttls xmlns='${NS.tls}'/>`);
+  assert.equal((await client.next()).name, "proceed");
+  client.socket.removeAllListeners("data");
+  const socket = connectTls({ socket: client.socket, rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const inside = new RawClient(socket);
+  inside.send(`${HEADER}${plain("alice")}${HEADER}${bind("desk")}<presence/>`);
+  const heard: string[] = [];
+  while (heard.at(-1) !== "presence") {
+    const next = await inside.take();
+    heard.push(typeof next === "string" ? next : next.name);
+  }
+  assert.deepEqual(heard, ["open", "features", "success", "open", "features", "iq", "presence"]);
+});
+
+test("a renewed certificate is shown from the reload on, and open streams go on", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "meerkat-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const shown = await selfSigned(directory, ["example.org"]);
+  const renewed = await selfSigned(join(directory, "renewed"), ["example.org"]);
+  const server = await startServer(t, {
+    toml: `listen = [{ kind = "c2s", port = 0, tls = "direct" }]
+      certificates = [{ certificate = "${shown.certificate}", key = "${shown.key}" }]`,
+  });
+  await server.account("alice");
+  const serial = (client: RawClient) => (client.socket as TLSSocket).getPeerCertificate().serialNumber;
+  const old = await secured(server);
+  await old.open();
+  copyFileSync(renewed.certificate, shown.certificate);
+  assert.throws(() => server.reload(), /is not the key/);
+  assert.equal(serial(await secured(server)), serial(old));
+  copyFileSync(renewed.key, shown.key);
+  server.reload();
+  assert.notEqual(serial(await secured(server)), serial(old));
+  old.send(plain("alice"));
+  assert.equal((await old.next()).name, "success");
 });
 
 test("a client that says everything at once is served in order", async (t) => {

@@ -169,7 +169,7 @@ const CONDITIONS: Readonly<Record<StreamCondition, readonly Case[] | string>> = 
     },
   ],
   "remote-connection-failed": "no other server is asked whether a client may come in",
-  reset: "what a stream is made of does not change while it is open: new certificates count for new streams",
+  reset: "here; a stream whose client logged in by a certificate gets it when that has run out",
   "resource-constraint":
     "who comes beyond a limit is let go before there is a stream; stanzas get an error of their own",
   "restricted-xml": [

@@ -47,17 +47,25 @@ export async function startServer(
   };
   t.after(stop);
   const port = (kind: string) => node.doors.find((door) => door.kind === kind)?.port as number;
-  return new TestServer(port, node.accounts, stop);
+  return new TestServer(port, node.accounts, stop, () => node.reload());
 }
 
 export class TestServer {
   readonly port: (kind: string) => number;
   readonly stop: () => Promise<void>;
+  /** As SIGHUP does. */
+  readonly reload: () => void;
   readonly #accounts: ReadonlyMap<string, Accounts>;
 
-  constructor(port: (kind: string) => number, accounts: ReadonlyMap<string, Accounts>, stop: () => Promise<void>) {
+  constructor(
+    port: (kind: string) => number,
+    accounts: ReadonlyMap<string, Accounts>,
+    stop: () => Promise<void>,
+    reload: () => void = () => {},
+  ) {
     this.port = port;
     this.stop = stop;
+    this.reload = reload;
     this.#accounts = accounts;
   }
 
