@@ -114,6 +114,8 @@ export class RawClient {
 
   constructor(socket: Socket) {
     this.socket = socket;
+    // Else the second of two small writes waits for the server to acknowledge the first.
+    socket.setNoDelay(true);
     this.#parser = this.#newParser();
     socket.on("data", (chunk: Buffer) => this.#parser.write(chunk));
     socket.on("error", () => {});
