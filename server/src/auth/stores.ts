@@ -175,7 +175,7 @@ export interface Ways {
   readonly guests?: ReadonlyMap<string, Guests>;
 }
 
-/** The keys of each host type that takes tokens. Files are read, nothing is fetched yet. Throws a ConfigError. */
+/** The keys of each host type that takes tokens. Files are read, and URLs begin to be. Throws a ConfigError. */
 export function openKeySets({ host_types }: Config, log: Logger): ReadonlyMap<string, KeySet> {
   const sets = new Map<string, KeySet>();
   const mistakes: string[] = [];
@@ -197,7 +197,7 @@ function keySet(jwt: TokenConfig, warn: (message: string) => void): KeySet {
   if (jwt.secret !== undefined) return secretKey(jwt.secret);
   if (jwt.public_keys !== undefined) return named("public_keys", () => pemKeys(jwt.public_keys ?? [], { now, warn }));
   if (jwt.jwks_file !== undefined) return named("jwks_file", () => jwksFile(jwt.jwks_file ?? "", { now, warn }));
-  return jwksUrl({
+  const remote = jwksUrl({
     url: jwt.jwks_url ?? "",
     ca: jwt.ca === undefined ? undefined : readAuthority(jwt.ca),
     timeout: jwt.jwks_timeout,
@@ -208,6 +208,9 @@ function keySet(jwt: TokenConfig, warn: (message: string) => void): KeySet {
     now,
     warn,
   });
+  // Nothing waits for it: a URL that is wrong is to show in the log at the start, and not at the first login.
+  void remote.refresh();
+  return remote;
 }
 
 /** Says of which key a file is that cannot be read. */
