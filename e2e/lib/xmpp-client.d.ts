@@ -20,7 +20,11 @@ declare module "@xmpp/client" {
     ...children: (Element | string | undefined)[]
   ): Element;
 
-  export type Authenticate = (credentials: { username: string; password: string }, mechanism: string) => Promise<void>;
+  export type Authenticate = (
+    credentials: { username: string; password: string },
+    mechanism: string,
+    userAgent?: Element,
+  ) => Promise<void>;
 
   export interface Options {
     readonly service: string;

@@ -1,5 +1,5 @@
 /** `@xmpp/client` as a client of the site: over STARTTLS, direct TLS or WebSocket, certificates checked by the library. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { TLSSocket } from "node:tls";
 import { type Client, client, type Element, xml } from "@xmpp/client";
 import { abortable } from "./eventually.ts";
@@ -11,6 +11,7 @@ export type Via = "starttls" | "direct-tls" | "websocket";
 
 export interface LoginOptions {
   readonly via?: Via;
+  /** Leads the resource that the server makes; the same each time for the same name (XEP-0386). */
   readonly resource?: string;
   /** The SASL mechanism; SCRAM-SHA-256 where it is offered, else the library's choice, unless told. */
   readonly mechanism?: string;
@@ -42,7 +43,8 @@ export async function login(site: Site, account: Account, options: LoginOptions 
     ...(resource === undefined ? {} : { resource }),
     credentials: (authenticate, offered) => {
       const choice = mechanism ?? (offered.includes(ScramSha256.mechanism) ? ScramSha256.mechanism : offered[0]);
-      return authenticate({ username: local, password }, choice as string);
+      const userAgent = xml("user-agent", { id: clientId(`${local}@${domain}`, resource ?? randomUUID()) });
+      return authenticate({ username: local, password }, choice as string, userAgent);
     },
     // The signal is the deadline.
     timeout: 15_000,
@@ -61,6 +63,19 @@ export async function login(site: Site, account: Account, options: LoginOptions 
     opened.destroy();
     throw error;
   }
+}
+
+/** By which the server knows a client (XEP-0388): a UUID of version 4, made of the account and the client's name. */
+function clientId(account: string, name: string): string {
+  const hex = createHash("sha256").update(`${account}/${name}`).digest("hex");
+  const parts = [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ];
+  return parts.join("-");
 }
 
 /** One logged-in client and what it has received. */

@@ -27,7 +27,7 @@ test("the same resource on another node: the older stream ends with conflict, th
     assert.deepEqual(conditions, ["conflict"]);
   }
   assert.notEqual(second.node, replaced, "all streams are on one node");
-  assert.equal(second.jid, `${alice.local}@${site.domain}/balcony`);
+  assert.equal(second.jid, first.jid);
 
   const bobs = await online(t, bob);
   await second.message(await bobs.say(second.jid, "which of you is it?"));
