@@ -45,14 +45,21 @@ export function accountDirectory({ accounts, hooks, sessions, log, serves, forge
       // While its sessions are there: contacts are told that they are not.
       await hooks.notices.accountRemoved.tell({ account });
       gone();
-      for (const entry of await sessions.locate(account)) {
-        try {
-          await sessions.end(entry, "not-authorized", "the account has been removed");
-        } catch (error) {
-          log.warn("session.not_ended", { jid: entry.jid.full, node: entry.node, error });
-        }
+      try {
+        await endAll(account);
+      } finally {
+        await forget(account);
       }
-      await forget(account);
     },
   };
+
+  async function endAll(account: Jid): Promise<void> {
+    for (const entry of await sessions.locate(account)) {
+      try {
+        await sessions.end(entry, "not-authorized", "the account has been removed");
+      } catch (error) {
+        log.warn("session.not_ended", { jid: entry.jid.full, node: entry.node, error });
+      }
+    }
+  }
 }
