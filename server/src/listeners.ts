@@ -178,7 +178,7 @@ function policyOf(
       sasl2(login, services.log),
       channelBinding(login),
       streamManagement,
-      bind,
+      bind({ refusals: limits.bind_refusals }),
       legacySession,
       clientState,
     ],

@@ -157,6 +157,19 @@ const CONDITIONS: Readonly<Record<StreamCondition, readonly Case[] | string>> = 
     saying("too many attributes", `<a ${Array.from({ length: 100 }, (_, i) => `a${i}=''`).join(" ")}/>`, LATER),
     saying("a second log-in", `<auth xmlns='${NS.sasl}' mechanism='PLAIN'>AA==</auth>`, ["authenticated"]),
     {
+      what: "too many refused resources",
+      on: BOTH,
+      at: ["authenticated"],
+      act: async (wire) => {
+        for (let i = 0; i < 5; i++) {
+          wire.send(
+            `<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='${NS.bind}'><resource>&#x2028;</resource></bind></iq>`,
+          );
+          assert.match(await wire.until(/<\/iq>\n?/), /type='error'/);
+        }
+      },
+    },
+    {
       what: "too many failed log-ins",
       on: BOTH,
       at: ["opened"],
