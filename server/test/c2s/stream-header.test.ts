@@ -184,3 +184,33 @@ test("a client on TCP that shuts its side mid-word is gone, and one that shuts i
   heard.send("<message to='alice@example.org/phone' id='next'/>");
   assert.match(await heard.until(/<message [^>]*>/), /id='next'/);
 });
+
+for (const kind of ["tcp", "websocket"] as const) {
+  test(`a stranger is read at the listener's rate, who has logged in at that of sessions, by ${kind}`, async (t) => {
+    const shaped = await startServer(t, {
+      toml: LISTEN.replace(/port = 0/g, 'port = 0, rate = "64KiB", burst = "1KiB"'),
+    });
+    await shaped.account("alice");
+    const wire = await WIRES[kind](t, shaped);
+    const began = performance.now();
+    // 17 KiB before the next word can be heard: 16 of them wait for their turn, a quarter of a second.
+    const padding = "x".repeat(8_500);
+    wire.open(`a='${padding}'`);
+    wire.send(`<auth xmlns='${NS.sasl}' mechanism='${padding}'/>`);
+    await wire.until(/<\/failure>\n?/);
+    wire.send(`<auth xmlns='${NS.sasl}' mechanism='X-NONE'/>`);
+    await wire.until(/<\/failure>\n?/);
+    assert.ok(performance.now() - began >= 200, "it had to wait");
+
+    const other = await WIRES[kind](t, shaped);
+    await reach(other, "bound");
+    const since = performance.now();
+    for (let i = 0; i < 3; i++) {
+      other.send(
+        `<message xmlns='jabber:client' to='alice@example.org/desk'><body>${"x".repeat(200_000)}</body></message>`,
+      );
+      await other.until(/<\/message>/);
+    }
+    assert.ok(performance.now() - since < 6_000, "600 KB need no nine seconds");
+  });
+}
