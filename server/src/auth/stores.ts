@@ -147,7 +147,7 @@ export function openAccounts(
     hashes: auth.scram_hashes,
     offered: auth.scram_offered,
     channelBinding: auth.channel_binding,
-    ...(auth.decoy_secret === undefined ? {} : { decoySecret: Buffer.from(auth.decoy_secret) }),
+    decoySecret: secretOf(config),
   };
   const stores = new Map<string, AccountStore>();
   for (const [name, driver] of drivers) {
@@ -244,8 +244,9 @@ function bearerTokens(domain: string, jwt: TokenConfig, keys: KeySet = NO_KEYS):
 }
 
 /** Those of each host type that takes any. */
-export function openGuests({ host_types, auth, limits }: Config): ReadonlyMap<string, Guests> {
-  const secret = auth.decoy_secret === undefined ? randomBytes(32) : Buffer.from(auth.decoy_secret);
+export function openGuests(config: Config): ReadonlyMap<string, Guests> {
+  const { host_types, limits } = config;
+  const secret = secretOf(config);
   return new Map(
     Object.entries(host_types).flatMap(([type, { anonymous }]) => {
       if (anonymous === undefined) return [];
@@ -262,14 +263,22 @@ export function openGuests({ host_types, auth, limits }: Config): ReadonlyMap<st
 }
 
 /** Undefined where there are to be none, or the store cannot keep any. */
-function openTokens({ auth }: Config, driver: StorageDriver | undefined): FastTokens | undefined {
+function openTokens(config: Config, driver: StorageDriver | undefined): FastTokens | undefined {
+  const { auth } = config;
   const store = auth.tokens_per_account === 0 ? undefined : driver && map<ClientTokens>("fast_tokens").open(driver);
   if (store === undefined) return undefined;
   return new FastTokens(store, {
-    secret: Buffer.from(auth.decoy_secret ?? ""),
+    secret: secretOf(config),
     lifetime: auth.token_lifetime,
     renewAfter: auth.token_renewal,
     perAccount: auth.tokens_per_account,
     now: Date.now,
   });
 }
+
+/** Without one in the configuration, a new one for as long as the process lives. */
+function secretOf({ auth }: Config): Uint8Array {
+  return auth.decoy_secret === undefined ? PROCESS_SECRET : Buffer.from(auth.decoy_secret);
+}
+
+const PROCESS_SECRET = randomBytes(32);

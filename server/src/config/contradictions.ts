@@ -13,6 +13,7 @@ export function contradictions(config: Partial<Config>): string[] {
     ...servedTwice(config),
     ...takenPorts(config),
     ...impatience(config),
+    ...secretsApart(config),
     ...unreachableLimits(config),
     ...lateRenewal(config),
     ...doubleTls(config),
@@ -226,4 +227,11 @@ function unfitServices({ storage = {} }: Partial<Config>): string[] {
     }
     return mistakes;
   });
+}
+
+function secretsApart({ cluster, auth }: Partial<Config>): string[] {
+  if (cluster?.kind !== "redis" || auth === undefined || auth.decoy_secret !== undefined) return [];
+  return [
+    'auth.decoy_secret: missing, and cluster.kind = "redis": each node would have its own, and take no token of another; write the same one for all nodes',
+  ];
 }

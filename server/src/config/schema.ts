@@ -365,7 +365,7 @@ const auth = z.strictObject({
     .optional()
     .meta({ fallback: "a new one at each start" })
     .describe(
-      "The same on all nodes: what is made of it makes an account that does not exist look like one that does. Tokens are made of it too, so that the store alone does not tell them: with another one they are all void.",
+      "The same on all nodes: what is made of it makes an account that does not exist look like one that does. Tokens are made of it too, so that the store alone does not tell them: with another one they are all void. A cluster has to have one.",
     ),
 });
 

@@ -137,29 +137,36 @@ for (const [why, toml, mistakes] of [
     ["listen.1.port = 1: listen.0 has this port already; give one of them another"],
   ],
   [
+    "nodes have secrets of their own",
+    'cluster = { kind = "redis", nodes = ["r:1"] }',
+    [
+      'auth.decoy_secret: missing, and cluster.kind = "redis": each node would have its own, and take no token of another; write the same one for all nodes',
+    ],
+  ],
+  [
     "a lease is shorter than two renewals",
-    'cluster = { kind = "redis", nodes = ["r:1"], renew_every = "3s", lease_for = "5s" }',
+    'auth.decoy_secret = "s"\ncluster = { kind = "redis", nodes = ["r:1"], renew_every = "3s", lease_for = "5s" }',
     [
       'cluster.lease_for = "5000ms": must be at least twice cluster.renew_every ("3000ms"), or living nodes are taken for dead',
     ],
   ],
   [
     "a heartbeat is missed before the next is due",
-    'cluster = { kind = "redis", nodes = ["r:1"], heartbeat_every = "2s" }',
+    'auth.decoy_secret = "s"\ncluster = { kind = "redis", nodes = ["r:1"], heartbeat_every = "2s" }',
     [
       'cluster.heartbeat_within = "2000ms": must be at least twice cluster.heartbeat_every ("2000ms"), or a sound connection is taken for broken',
     ],
   ],
   [
     "a node is unhealthy before its next heartbeat",
-    'cluster = { kind = "redis", nodes = ["r:1"], unhealthy_after = "900ms" }',
+    'auth.decoy_secret = "s"\ncluster = { kind = "redis", nodes = ["r:1"], unhealthy_after = "900ms" }',
     [
       'cluster.unhealthy_after = "900ms": must be at least twice cluster.heartbeat_every ("500ms"), or a sound node is taken for ill',
     ],
   ],
   [
     "a session is forgotten before it is written again",
-    'cluster = { kind = "redis", nodes = ["r:1"], entry_for = "1m" }',
+    'auth.decoy_secret = "s"\ncluster = { kind = "redis", nodes = ["r:1"], entry_for = "1m" }',
     [
       'cluster.entry_for = "60000ms": must be at least twice cluster.refresh_every ("60000ms"), or living sessions are forgotten',
     ],
@@ -202,7 +209,7 @@ for (const [why, toml, mistakes] of [
 test("no contradiction: one port at two addresses, any free port twice, a lease of just two renewals", () => {
   read('listen = [{ kind = "ops", port = 1, host = "127.0.0.1" }, { kind = "ops", port = 1, host = "127.0.0.2" }]');
   read('listen = [{ kind = "ops", port = 0 }, { kind = "ops", port = 0 }]');
-  read('cluster = { kind = "redis", nodes = ["r:1"], renew_every = "5s", lease_for = "10s" }');
+  read('auth.decoy_secret = "s"\ncluster = { kind = "redis", nodes = ["r:1"], renew_every = "5s", lease_for = "10s" }');
 });
 
 test("variables stand anywhere in a text, in lists and in file names, and give numbers, true and false", () => {

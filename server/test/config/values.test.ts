@@ -146,7 +146,7 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
     ["storage.main = 1", "storage.main = 1: must be a table"],
   ],
   cluster: [
-    ['cluster = { kind = "redis", nodes = ["r1:6379", "[::1]:6379"] }', undefined],
+    ['auth.decoy_secret = "s"\ncluster = { kind = "redis", nodes = ["r1:6379", "[::1]:6379"] }', undefined],
     ['cluster = { kind = "redis", nodes = [] }', "cluster.nodes = []: must have 1 entry or more"],
     ['cluster = { kind = "redis", nodes = ["r1"] }', 'cluster.nodes.0 = "r1": must be "host:port"'],
     ['cluster = { kind = "redis", nodes = ["r1:65536"] }', 'cluster.nodes.0 = "r1:65536": must be "host:port"'],
