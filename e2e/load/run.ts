@@ -48,6 +48,8 @@ function say(text: string): void {
   console.log(`bench      ${text}`);
 }
 
+const elapsed = (): string => `${Math.round(performance.now() / 1000)} s`;
+
 function nameOf(peer: Peer): string {
   return `meerkat-bench-${peer.name}`;
 }
@@ -136,7 +138,7 @@ function generate(container: Docked, options: readonly string[]): Result {
 
 async function measure(scenario: Scenario, container: Docked): Promise<Result> {
   if (scenario.fresh) {
-    docker(["restart", "-t", "20", container.id]);
+    docker(["restart", "-t", "3", container.id]);
     await ready(container);
     // Code that runs for the first time takes memory too, and that is not the sessions'.
     generate(container, [
@@ -163,6 +165,7 @@ async function run(): Promise<void> {
     const container = await start(peer);
     containers.set(peer, container);
     versions[peer.name] = versionOf(peer, container);
+    say(`${peer.name}: ready, ${elapsed()}`);
   }
   for (const scenario of scenarios) {
     for (const [peer, container] of containers) {
@@ -170,7 +173,7 @@ async function run(): Promise<void> {
       outcomes.push({ scenario, peer: peer.name, result });
       if ("failure" in result) say(`${scenario.name} ${peer.name}: not measured: ${result.failure}`);
     }
-    say(`${scenario.name} done, ${Math.round(performance.now() / 1000)} s`);
+    say(`${scenario.name} done, ${elapsed()}`);
   }
 }
 
