@@ -154,8 +154,9 @@ export class XmppStream<S extends NegotiatingStream> {
 
   #leave(): void {
     // On TCP our side is shut and the peer's stays open until it has said good-bye too. A WebSocket that is shut takes
-    // nothing more from either side, so the peer's <close/> is waited for before (RFC 7395 3.6).
-    if (this.transport.kind === "tcp" || this.#peerClosed) {
+    // nothing more from either side, so the peer's <close/> is waited for before (RFC 7395 3.6), unless we are in a hurry.
+    const isHurried = this.#error?.condition === "system-shutdown";
+    if (this.transport.kind === "tcp" || this.#peerClosed || isHurried) {
       this.#framing.halt();
       this.transport.end();
     } else {

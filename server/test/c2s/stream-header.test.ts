@@ -172,6 +172,15 @@ test("a client on a WebSocket that never answers a good-bye is let go in time", 
   assert.equal(wire.code, 1000);
 });
 
+test("a stopping node closes a WebSocket at once, whether its client answers or not", async (t) => {
+  const stopping = await startServer(t, { toml: `${LISTEN}\nlimits = { close_timeout = "1m" }` });
+  const wire = await WIRES.websocket(t, stopping, { isMute: true });
+  await reach(wire, "opened");
+  await stopping.stop();
+  assert.match(await wire.rest(), /<system-shutdown [\s\S]*<close /);
+  assert.equal(wire.code, 1000);
+});
+
 test("a client on TCP that shuts its side mid-word is gone, and one that shuts it after its words was heard", async (t) => {
   const half = await WIRES.tcp(t, server);
   await reach(half, "bound");
