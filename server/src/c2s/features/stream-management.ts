@@ -9,8 +9,8 @@ import { smFailed } from "../stream-management.ts";
 export const streamManagement: StreamFeature<ClientNegotiation> = {
   xmlns: NS.streamManagement,
   needs: ["authenticated"],
-  // Also told to a client that binds with its login (XEP-0386).
-  until: [],
+  // COMPAT(xmpp.js, 0.14): told of it after it has bound with its login (XEP-0386), it would enable it a second time.
+  until: ["bound"],
   takes: ({ name, xmlns }) => xmlns === NS.streamManagement && (name === "resume" || name === "enable"),
   advertise: () => element("sm", NS.streamManagement),
 
