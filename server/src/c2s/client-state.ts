@@ -39,11 +39,18 @@ function subjectOf(stanza: Element): string | symbol | undefined {
   for (const child of stanza.elements()) {
     if (PASSING.has(child.xmlns)) continue;
     if (child.xmlns === NS.chatStates) about ??= `state ${from}`;
-    else if (child.xmlns === NS.pubsubEvent) about = `event ${from} ${child.elements()[0]?.attrs.node ?? ""}`;
+    else if (child.xmlns === NS.pubsubEvent) about = `event ${from} ${eventSubject(child)}`;
     else if (QUIET.has(child.xmlns)) about = Symbol(child.xmlns);
     else return undefined;
   }
   return about;
+}
+
+/** A node has items that say different things, such as bookmarks; what becomes of one is no news of another. */
+function eventSubject(event: Element): string {
+  const [change] = event.elements();
+  const items = change?.elements().map(({ attrs }) => attrs.id ?? "") ?? [];
+  return JSON.stringify([change?.attrs.node ?? "", ...items]);
 }
 
 /** Someone's being there or not; a request to subscribe, an error, or word of the client's own place in a room is more. */

@@ -64,6 +64,15 @@ test("presence, typing, receipts and events wait; of those that say the same of 
   await hears(alice, "r1", "e2", "p2", "r2", "e3", "c2");
 });
 
+test("events about different items of a node all come; of those about one item, the last", async (t) => {
+  const [alice, bob] = await quiet(t);
+  const about = (id: string, change: string) =>
+    to("message", id, `<event xmlns='${NS.pubsubEvent}'><items node='bookmarks'>${change}</items></event>`, "headline");
+  await said(bob, about("1", "<item id='a'/>"), about("2", "<item id='b'/>"), about("3", "<retract id='a'/>"));
+  alice.send(ACTIVE);
+  await hears(alice, "2", "3");
+});
+
 const IMPORTANT = {
   "a message with a body": to("message", "x", "<body>look</body>"),
   "one with a body and a state": to("message", "x", `<body>look</body><active xmlns='${NS.chatStates}'/>`),
