@@ -143,11 +143,17 @@ export class Sessions implements SessionTable {
 
   /** Asked when the address is claimed already, so that of two who come at once both may be refused, but never both let in. */
   async #checkRoom(session: LocalSession): Promise<void> {
-    const entries = await this.#cluster.registry.locate(session.jid);
-    const present = entries.filter((entry) => this.#isLive(entry) || this.#opening.has(entry.id));
-    if (present.length <= this.#options.maxPerAccount) return;
+    const { maxPerAccount } = this.#options;
+    let refusal: unknown = new StanzaError("resource-constraint", `no more than ${maxPerAccount} sessions`);
+    try {
+      const entries = await this.#cluster.registry.locate(session.jid);
+      const present = entries.filter((entry) => this.#isLive(entry) || this.#opening.has(entry.id));
+      if (present.length <= maxPerAccount) return;
+    } catch (error) {
+      refusal = error;
+    }
     await this.#cluster.registry.release(session.entry);
-    throw new StanzaError("resource-constraint", `no more than ${this.#options.maxPerAccount} sessions`);
+    throw refusal;
   }
 
   /** A promise that the session which is about to have this address has it; undefined when there is none. */

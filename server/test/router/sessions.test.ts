@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Cluster, ClusterError, type SessionRegistry } from "../../src/cluster/cluster.ts";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
+import { Jid } from "../../src/xmpp/jid.ts";
 import { NS } from "../../src/xmpp/namespaces.ts";
 import { Neighbourhood } from "../support/nodes.ts";
 import { startServer } from "../support/server.ts";
@@ -41,6 +42,26 @@ test("a stanza that grows by being escaped still reaches the other node", async 
   const quotes = '"'.repeat(12_000);
   alice.send(`<message to='bob@example.org/desk'><x xmlns='urn:x' a='${quotes}'/></message>`);
   assert.equal((await bob.next()).child("x", "urn:x")?.attrs.a, quotes);
+});
+
+test("a session that is refused because nobody knows how many there are leaves nothing in the registry", async (t) => {
+  const shared = new Neighbourhood().join("n1");
+  let failures = 1;
+  const cluster = changed(shared, (registry) => ({
+    locate: async (account) => {
+      if (failures-- > 0) throw new ClusterError("not now");
+      return registry.locate(account);
+    },
+  }));
+  const server = await startServer(t, { cluster });
+  await server.account("alice");
+  const client = await server.connect();
+  await client.open();
+  await client.scram("alice");
+  await client.open();
+  client.send(`<iq type='set' id='b'><bind xmlns='${NS.bind}'/></iq>`);
+  assert.ok((await client.next()).child("error")?.child("resource-constraint", NS.stanzaErrors));
+  assert.deepEqual(await shared.registry.locate(new Jid("alice", "example.org")), []);
 });
 
 test("presence that the cluster did not hear of is told again with the next one", async (t) => {
