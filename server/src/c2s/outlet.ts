@@ -54,6 +54,7 @@ export class Outlet {
   #askedAt: number | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #room: PromiseWithResolvers<void> | undefined = undefined;
+  #patience: NodeJS.Timeout | undefined = undefined;
 
   constructor(limits: OutletLimits, counters: StanzaCounters) {
     this.#limits = limits;
@@ -68,15 +69,19 @@ export class Outlet {
     return this.#management;
   }
 
-  /** From here on, what is sent is kept until it is acknowledged. */
+  /** From here on, what is sent is kept until it is acknowledged; also what was given early, which will be sent after. */
   manage(management: StreamManagement): void {
     this.#management = management;
+    const early = this.#early;
+    this.#early = [];
+    for (const item of early) this.#write(item);
   }
 
   /** A stream carries it now: it gets what its client has not acknowledged, and what was given meanwhile. */
   attach(carrier: Carrier): void {
     this.#carrier = carrier;
     for (const { stanza } of this.#management?.unacked ?? []) carrier.send(stanza);
+    this.#unasked = this.#management?.unacked.length ?? 0;
     if (this.#full) this.#ask();
     else this.#watch();
     const early = this.#early;
@@ -105,12 +110,17 @@ export class Outlet {
     this.#write(item);
   }
 
-  /** Undefined when there is room for more; else a promise that there is, or that waiting longer is no use. */
-  room(): Promise<void> | undefined {
+  /**
+   * Undefined when there is room for more; else a promise that there is, or that waiting longer is no use. For a sender
+   * that has waited for its turn `since` then, by `performance.now()`, that time counts.
+   */
+  room(since?: number): Promise<void> | undefined {
     if (!this.#full || this.#carrier === undefined) return undefined;
+    const waited = since === undefined ? 0 : performance.now() - since;
+    if (waited >= this.#limits.unackedWaitMs) return undefined;
     if (this.#room === undefined) {
       this.#room = Promise.withResolvers();
-      setTimeout(() => this.#makeRoom(), this.#limits.unackedWaitMs).unref();
+      this.#patience = setTimeout(() => this.#makeRoom(), this.#limits.unackedWaitMs - waited).unref();
     }
     this.#ask();
     return this.#room.promise;
@@ -119,6 +129,13 @@ export class Outlet {
   /** Whether nothing carries it and it must not keep more. */
   get isOverfull(): boolean {
     return this.#carrier === undefined && this.#full;
+  }
+
+  /** Takes away all that the client may not have, in order; `at` is when it was given, milliseconds since 1970. */
+  drain(): readonly { readonly envelope: Envelope | undefined; readonly at: number }[] {
+    const early = this.#early.map(({ envelope }) => ({ envelope, at: Date.now() }));
+    this.#early = [];
+    return [...(this.#management?.drain() ?? []), ...early];
   }
 
   acknowledge(h: number): void {
@@ -173,6 +190,7 @@ export class Outlet {
   }
 
   #makeRoom(): void {
+    clearTimeout(this.#patience);
     this.#room?.resolve();
     this.#room = undefined;
   }

@@ -56,6 +56,8 @@ export class ClientSession implements LocalSession {
   /** The stanza that waits for room, or for a filter; those behind it wait for it. */
   #turn: Promise<void> | undefined = undefined;
   #waiting = 0;
+  /** What came too late for it, in order; undefined once all that it could not pass on has gone elsewhere. */
+  #stranded: { readonly envelope: Envelope; readonly at: number }[] | undefined = [];
   /** Its client has come back on another stream, which does not carry it yet. */
   #isResuming = false;
   #expiry: NodeJS.Timeout | undefined = undefined;
@@ -164,7 +166,11 @@ export class ClientSession implements LocalSession {
       carrier.close(new StreamError("conflict", "resumed on another stream"));
       await carrier.gone;
     }
-    if (this.#farewell !== undefined) return undefined;
+    if (this.#farewell !== undefined) {
+      // Replaced meanwhile; no stream is left to end it.
+      if (this.#over === undefined) this.#expire();
+      return undefined;
+    }
     try {
       this.#outlet.acknowledge(h);
     } catch (error) {
@@ -178,6 +184,12 @@ export class ClientSession implements LocalSession {
   attach(carrier: Carrier): void {
     const isBack = this.#isResuming;
     this.#isResuming = false;
+    if (this.#farewell !== undefined) {
+      // It has ended while nothing carried it.
+      const wasReplaced = this.#successor !== undefined;
+      carrier.close(new StreamError(wasReplaced ? "conflict" : "reset", "the session has ended"));
+      return;
+    }
     this.#outlet.attach(carrier);
     if (isBack) void this.#parts.host.type.hooks.notices.sessionResumed.tell({ session: this });
   }
@@ -196,8 +208,14 @@ export class ClientSession implements LocalSession {
 
   /** Never rejects. `alone` says that nobody else gets the stanza. */
   deliver(envelope: Envelope, alone: boolean): MaybePromise<void> {
+    const passed = this.#passInTurn(envelope, alone);
+    if (passed === undefined && this.#over === undefined) return;
+    return then(passed, () => this.#afterwards(envelope, alone));
+  }
+
+  #passInTurn(envelope: Envelope, alone: boolean): MaybePromise<void> {
     const turn = this.#turn;
-    const pending = turn === undefined ? this.#pass(envelope, alone) : turn.then(() => this.#pass(envelope, alone));
+    const pending = turn === undefined ? this.#pass(envelope, alone) : this.#passAfter(turn, envelope, alone);
     if (!(pending instanceof Promise)) return;
     this.#waiting++;
     // A node at the other end of the bus cannot be held up: what waits has a bound.
@@ -253,9 +271,13 @@ export class ClientSession implements LocalSession {
     } finally {
       await farewell;
       await this.#successor;
-      for (const { envelope, at } of management?.drain() ?? []) {
+      const stranded = this.#stranded ?? [];
+      for (const { envelope, at } of this.#outlet.drain()) {
         if (envelope !== undefined) await router.reroute(envelope, this.jid, at);
       }
+      // While this goes on there may come more.
+      for (const { envelope, at } of stranded) await router.reroute(envelope, this.jid, at);
+      this.#stranded = undefined;
     }
   }
 
@@ -334,16 +356,21 @@ export class ClientSession implements LocalSession {
     }
   }
 
-  #pass(envelope: Envelope, alone: boolean): MaybePromise<void> {
+  #passAfter(turn: Promise<void>, envelope: Envelope, alone: boolean): Promise<void> {
+    const since = performance.now();
+    return turn.then(() => this.#pass(envelope, alone, since));
+  }
+
+  #pass(envelope: Envelope, alone: boolean, since?: number): MaybePromise<void> {
     const { filters } = this.#parts.host.type.hooks;
     return then(filters.userReceive.fire({ envelope, session: this }), (verdict) => {
-      if (verdict === undefined) return this.#hand(envelope, alone);
+      if (verdict === undefined) return this.#hand(envelope, alone, since);
       if (verdict !== swallow) return this.#parts.router.refuse(envelope, verdict);
     });
   }
 
-  #hand(envelope: Envelope, alone: boolean): MaybePromise<void> {
-    const room = this.#outlet.room();
+  #hand(envelope: Envelope, alone: boolean, since: number | undefined): MaybePromise<void> {
+    const room = this.#outlet.room(since);
     if (room !== undefined) return room.then(() => this.#give(envelope, alone));
     return this.#give(envelope, alone);
   }
@@ -356,8 +383,14 @@ export class ClientSession implements LocalSession {
       return;
     }
     if (!alone) return;
-    // What came before has gone elsewhere by then, so that order is kept.
-    return this.#over.then(() => this.#parts.router.reroute(envelope, this.jid, Date.now()));
+    // What came before goes elsewhere first. Those behind do not wait: the good-byes that the end waits for may be there.
+    if (this.#stranded === undefined) return this.#parts.router.reroute(envelope, this.jid, Date.now());
+    this.#stranded.push({ envelope, at: Date.now() });
+  }
+
+  /** Whoever writes to a session that ends goes on when all has gone elsewhere, or what it says next would overtake that. */
+  #afterwards({ stanza }: Envelope, alone: boolean): MaybePromise<void> {
+    if (alone && stanza.name !== "presence") return this.#over?.catch(() => {});
   }
 
   /** RFC 6120 8.1.2.1: the sender is the session, whatever it wrote, and what it wrote must not contradict that. */
