@@ -53,8 +53,8 @@ conformance: ## storage and cluster capabilities over every driver
 bench: ## micro-benchmarks, then Meerkat, ejabberd and Prosody under load; SCENARIO= PEERS= narrow it, LONG=1
 	@scripts/bench
 
-interop: ## other people's clients and scanners against one node
-	@rm -f .build/totals/interop-*; status=0; for each in scripts/interop/*; do $$each || status=1; done; scripts/totals --each; exit $$status
+interop: ## other people's clients and scanners against one node: aioxmpp's own suite, testssl.sh
+	@rm -f .build/totals/*; status=0; for each in aioxmpp tls; do scripts/interop/$$each || status=1; done; scripts/totals --each; exit $$status
 
 fuzz: ## fuzzers of the server: make fuzz SECONDS=60, and SEED=N TARGET=name to repeat a finding
 	@FUZZ_SECONDS="$(or $(SECONDS),10)" SEED="$(SEED)" TARGET="$(TARGET)" scripts/fuzz

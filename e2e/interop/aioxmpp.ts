@@ -94,7 +94,7 @@ function tally(stories: ReadonlyMap<string, Story>, outcome: Outcome): number {
 
 mkdirSync(`${build}/interop`, { recursive: true });
 const image = `meerkat/meerkat:${process.env.MEERKAT_TAG ?? "dev"}`;
-const ours = meerkat(image, `${here}/meerkat.toml`);
+const ours = meerkat(image, `${root}e2e/interop/meerkat.toml`);
 const theirs: Peer = { ...prosody, mounts: [[`${here}/prosody.cfg.lua`, "/etc/prosody/prosody.cfg.lua"]] };
 if (docker(["network", "ls", "-q", "--filter", `name=^${NETWORK}$`]).trim() === "")
   docker(["network", "create", NETWORK]);

@@ -20,6 +20,8 @@ for (const [severity, id, verdict] of [
   ["MEDIUM", "BREACH", "failed"],
   ["HIGH", "cert_revocation", "passed"],
   ["HIGH", "cert_revocation <hostCert#1>", "passed"],
+  ["CRITICAL", "cert_chain_of_trust", "failed"],
+  ["CRITICAL", "cert_expirationStatus", "failed"],
   ["CRITICAL", "heartbleed", "failed"],
   ["FATAL", "scanProblem", "failed"],
   ["WARN", "SSLv2", "skipped"],

@@ -1,7 +1,7 @@
 /** XEP-0050 commands for everyone: whether the server is there, and which other sessions of the account to end. */
 import { defineModule } from "../module/api.ts";
 import type { Field } from "../xmpp/forms.ts";
-import { adhoc, type Step } from "./adhoc.ts";
+import { adhoc, note, type Step } from "./adhoc.ts";
 
 const DONE: Step = { done: [] };
 
@@ -13,7 +13,12 @@ export const accountCommands = defineModule({
   start({ sessions, log, use }) {
     const commands = use(adhoc);
 
-    commands.add({ node: "ping", name: "Ask whether the server is there", for: "everyone", run: async () => DONE });
+    commands.add({
+      node: "ping",
+      name: "Ask whether the server is there",
+      for: "everyone",
+      run: async () => ({ done: [note("info", "It is.")] }),
+    });
 
     commands.add({
       node: "end-sessions",

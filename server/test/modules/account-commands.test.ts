@@ -28,7 +28,9 @@ test("everyone finds the commands that are for everyone, and none of an administ
       .sort(),
     ["end-sessions", "ping"],
   );
-  assert.equal((await command(alice, "node='ping'")).attrs.status, "completed");
+  const pong = await command(alice, "node='ping'");
+  assert.equal(pong.attrs.status, "completed");
+  assert.equal(pong.childText("note"), "It is.");
 });
 
 test("an account ends sessions of its own on any node, those it chose, and never another's", async (t) => {
