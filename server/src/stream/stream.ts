@@ -78,7 +78,7 @@ export class XmppStream<S extends NegotiatingStream> {
   #headerSent = false;
   #error: StreamError | undefined;
   #lost = false;
-  /** What the peer sent broke the stream: nothing behind it counts. */
+  /** An element broke the stream: nothing behind it counts. */
   #broken = false;
   #peerClosed = false;
   #leaving: NodeJS.Timeout | undefined;
@@ -226,10 +226,15 @@ export class XmppStream<S extends NegotiatingStream> {
     if (this.#broken) return;
     try {
       const pending = this.#owner.received(item);
-      return pending instanceof Promise ? pending.catch((error: unknown) => this.#fail(error)) : undefined;
+      return pending instanceof Promise ? pending.catch((error: unknown) => this.#break(error)) : undefined;
     } catch (error) {
-      this.#fail(error);
+      this.#break(error);
     }
+  }
+
+  #break(error: unknown): void {
+    this.#broken = true;
+    this.#fail(error);
   }
 
   #negotiate(element: Element): MaybePromise<Outcome | undefined> {
@@ -306,7 +311,6 @@ export class XmppStream<S extends NegotiatingStream> {
   }
 
   #fail(error: unknown): void {
-    this.#broken = true;
     const isForeseen = error instanceof StreamError || error instanceof XmlError;
     if (!isForeseen) this.#owner.failed(error);
     // What should be the answer to our good-bye is none.

@@ -214,3 +214,17 @@ test("a stream that is silent gets a space now and then, and the client gets on 
   });
   await alice.receivesNothing();
 });
+
+for (const [what, broken] of [
+  ["XML that is none", "</wrong>"],
+  ["an acknowledgement without a number", `<a xmlns='${NS.streamManagement}'/>`],
+]) {
+  test(`what came before ${what}, and still waits, is handled all the same`, async (t) => {
+    const server = await startServer(t, { cluster: new Neighbourhood().join("n1") });
+    const bob = await server.online("bob", "desk");
+    const alice = await server.login("alice", "desk");
+    const said = ["1", "2", "3"].map((id) => `<message to='bob@example.org' type='chat' id='${id}'/>`);
+    alice.send(said.join("") + broken);
+    for (const id of ["1", "2", "3"]) assert.equal((await bob.next()).attrs.id, id);
+  });
+}
