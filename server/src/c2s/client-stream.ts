@@ -95,6 +95,10 @@ export class ClientStream implements StreamOwner<ClientNegotiation>, ClientNegot
     return this.#host;
   }
 
+  get over(): boolean {
+    return this.#stream.over;
+  }
+
   send(element: Element): void {
     this.#stream.send(element);
   }

@@ -14,6 +14,8 @@ import type { StreamManagement } from "./stream-management.ts";
 export interface Carrier {
   send(element: Element): void;
   close(error?: StreamError): void;
+  /** Whether it takes nothing any more. */
+  readonly over?: boolean;
   readonly secure?: boolean;
   /** Of what comes by it and names none. */
   readonly lang?: string | undefined;
@@ -47,7 +49,7 @@ export class Outlet {
   readonly #counters: StanzaCounters;
   #carrier: Carrier | undefined = undefined;
   #management: StreamManagement | undefined = undefined;
-  /** What was given while nothing carried it and nothing kept it: between the claim of the address and its first stream. */
+  /** What was given while nothing carried it and nothing kept it: before its first stream does, and after its last one. */
   #early: Item[] = [];
   #held: HeldStanzas<Item> | undefined = undefined;
   #unasked = 0;
@@ -138,13 +140,13 @@ export class Outlet {
     return [...(this.#management?.drain() ?? []), ...early];
   }
 
-  acknowledge(h: number): void {
-    const management = this.#management;
-    if (management === undefined) return;
-    management.acknowledge(h);
+  /** False for a count that is behind an earlier one, and says nothing. Throws a StreamError for one that cannot be. */
+  acknowledge(h: number): boolean {
+    if (this.#management?.acknowledge(h) !== true) return false;
     this.#askedAt = undefined;
     if (!this.#full) this.#makeRoom();
     else this.#ask();
+    return true;
   }
 
   /** The user is not looking (XEP-0352). */
@@ -162,7 +164,7 @@ export class Outlet {
     const management = this.#management;
     const carrier = this.#carrier;
     if (management === undefined) {
-      if (carrier === undefined) this.#early.push({ stanza, envelope });
+      if (carrier === undefined || carrier.over === true) this.#early.push({ stanza, envelope });
       else this.#give(carrier, stanza);
       return;
     }

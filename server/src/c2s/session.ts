@@ -95,6 +95,11 @@ export class ClientSession implements LocalSession {
     return this.#outlet.carrier === undefined;
   }
 
+  /** Whether stream management is enabled. */
+  get isManaged(): boolean {
+    return this.#outlet.management !== undefined;
+  }
+
   announce(presence: Element | undefined, priority: number | undefined): MaybePromise<void> {
     // What a client said before it was cut off is still handled, but it cannot come back to life by it.
     if (this.#farewell !== undefined) return;
@@ -145,7 +150,7 @@ export class ClientSession implements LocalSession {
     const attrs: Record<string, string> = {
       id: management.id,
       resume: "true",
-      max: `${Math.floor(resumeForMs / 1000)}`,
+      max: `${Math.ceil(resumeForMs / 1000)}`,
     };
     if (limits.resumeLocation !== undefined) attrs.location = limits.resumeLocation;
     return element("enabled", NS.streamManagement, attrs);
@@ -172,7 +177,11 @@ export class ClientSession implements LocalSession {
       return undefined;
     }
     try {
-      this.#outlet.acknowledge(h);
+      if (!this.#outlet.acknowledge(h)) {
+        // The client has gone back behind what it said it has, and that is kept no longer.
+        this.#expire();
+        return undefined;
+      }
     } catch (error) {
       this.#wait(management.resumeForMs);
       throw error;
@@ -216,7 +225,11 @@ export class ClientSession implements LocalSession {
   #passInTurn(envelope: Envelope, alone: boolean): MaybePromise<void> {
     const turn = this.#turn;
     const pending = turn === undefined ? this.#pass(envelope, alone) : this.#passAfter(turn, envelope, alone);
-    if (!(pending instanceof Promise)) return;
+    return pending instanceof Promise ? this.#follow(pending) : undefined;
+  }
+
+  /** What comes after waits for it. */
+  #follow(pending: Promise<void>): Promise<void> {
     this.#waiting++;
     // A node at the other end of the bus cannot be held up: what waits has a bound.
     if (this.#waiting > 2 * this.#parts.limits.unackedStanzas) this.#cut();
@@ -229,7 +242,10 @@ export class ClientSession implements LocalSession {
   }
 
   send(stanza: Element): void {
-    this.#outlet.send(stanza);
+    const turn = this.#turn;
+    if (turn === undefined) this.#outlet.send(stanza);
+    // An answer comes after what was said before it.
+    else void this.#follow(turn.then(() => this.#outlet.send(stanza)));
   }
 
   clientActive(): void {

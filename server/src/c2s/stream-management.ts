@@ -25,6 +25,8 @@ export class StreamManagement {
   readonly resumeForMs: number;
   #received = 0;
   #acked = 0;
+  /** The same, never wrapped. */
+  #ackedInAll = 0;
   #bytes = 0;
   readonly #queue: Unacked[] = [];
 
@@ -61,16 +63,23 @@ export class StreamManagement {
     this.#bytes += one.size;
   }
 
-  /** The client says how many stanzas it has, of all that were sent. Throws a StreamError if that cannot be. */
-  acknowledge(h: number): void {
+  /**
+   * The client says how many stanzas it has, of all that were sent. False for fewer than it had said before, which says
+   * nothing. Throws a StreamError for more than were sent.
+   */
+  acknowledge(h: number): boolean {
     const fresh = (h - this.#acked + MODULUS) % MODULUS;
-    const sent = (this.#acked + this.#queue.length) % MODULUS;
+    const behind = (this.#acked - h + MODULUS) % MODULUS;
     if (fresh > this.#queue.length) {
+      if (behind <= this.#ackedInAll) return false;
+      const sent = (this.#acked + this.#queue.length) % MODULUS;
       const detail = element("handled-count-too-high", NS.streamManagement, { h: `${h}`, "send-count": `${sent}` });
       throw new StreamError("undefined-condition", `${h} stanzas acknowledged, but only ${sent} sent`, detail);
     }
     this.#acked = h;
+    this.#ackedInAll += fresh;
     for (const { size } of this.#queue.splice(0, fresh)) this.#bytes -= size;
+    return true;
   }
 
   /** Takes all that is unacknowledged away. */

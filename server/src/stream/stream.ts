@@ -58,6 +58,8 @@ type Life = "opening" | "negotiating" | "established" | "closing" | "closed";
 
 /** Stands in the inbox behind the last element: the stream ends once all that came before is handled. */
 const END: unique symbol = Symbol("end");
+/** Stands there when the peer has said good-bye: what it asked before is answered first. */
+const CLOSE: unique symbol = Symbol("close");
 
 export class XmppStream<S extends NegotiatingStream> {
   readonly transport: Transport;
@@ -66,7 +68,7 @@ export class XmppStream<S extends NegotiatingStream> {
   readonly #owner: StreamOwner<S>;
   readonly #framing: Framing;
   readonly #limits: StreamLimits;
-  readonly #inbox: Inbox<Element | typeof END>;
+  readonly #inbox: Inbox<Element | typeof CLOSE | typeof END>;
   #deadline: NodeJS.Timeout | undefined;
   #life: Life = "opening";
   #id = "";
@@ -148,6 +150,7 @@ export class XmppStream<S extends NegotiatingStream> {
     this.transport.write(this.#framing.footer);
     this.#life = "closing";
     clearTimeout(this.#deadline);
+    clearTimeout(this.#leaving);
     this.#leave();
     this.#inbox.push(END);
   }
@@ -170,7 +173,11 @@ export class XmppStream<S extends NegotiatingStream> {
   #closedByPeer(): void {
     this.#peerClosed = true;
     if (this.over) this.transport.end();
-    else this.close();
+    else if (this.#life !== "established") this.close();
+    else {
+      this.#leaving = setTimeout(() => this.close(), this.#limits.closeTimeoutMs);
+      this.#inbox.push(CLOSE);
+    }
   }
 
   #opened(header: StreamHeader): void {
@@ -218,7 +225,8 @@ export class XmppStream<S extends NegotiatingStream> {
     );
   }
 
-  #handOn(item: Element | typeof END): MaybePromise<void> {
+  #handOn(item: Element | typeof CLOSE | typeof END): MaybePromise<void> {
+    if (item === CLOSE) return this.close();
     if (item === END) {
       this.#owner.ended(this.#error, this.#lost);
       return;
@@ -321,7 +329,7 @@ export class XmppStream<S extends NegotiatingStream> {
 
   #finish(): void {
     const ending = this.over;
-    if (!ending) this.#lost = true;
+    if (!ending) this.#lost = !this.#peerClosed;
     this.#life = "closed";
     clearTimeout(this.#deadline);
     clearTimeout(this.#leaving);

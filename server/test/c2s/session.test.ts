@@ -228,3 +228,10 @@ for (const [what, broken] of [
     for (const id of ["1", "2", "3"]) assert.equal((await bob.next()).attrs.id, id);
   });
 }
+
+test("what was asked before the good-bye is answered before it", async (t) => {
+  const server = await startServer(t);
+  const alice = await server.login("alice", "desk");
+  alice.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq></stream:stream>");
+  assert.deepEqual([(await alice.next()).attrs.id, await alice.take(), await alice.take()], ["r", "close", "end"]);
+});

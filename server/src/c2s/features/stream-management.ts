@@ -9,10 +9,10 @@ import { smFailed } from "../stream-management.ts";
 export const streamManagement: StreamFeature<ClientNegotiation> = {
   xmlns: NS.streamManagement,
   needs: ["authenticated"],
-  // COMPAT(xmpp.js, 0.14): told of it after it has bound with its login (XEP-0386), it would enable it a second time.
-  until: ["bound"],
+  until: [],
   takes: ({ name, xmlns }) => xmlns === NS.streamManagement && (name === "resume" || name === "enable"),
-  advertise: () => element("sm", NS.streamManagement),
+  // COMPAT(xmpp.js, 0.14): one that has enabled it with its login (XEP-0386), and is told of it then, does so again.
+  advertise: (stream) => (stream.session?.isManaged ? undefined : element("sm", NS.streamManagement)),
 
   negotiate(request, stream) {
     if (request.name === "enable") {
