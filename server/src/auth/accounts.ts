@@ -23,6 +23,9 @@ import { weaknessOf } from "./password-rules.ts";
 import { type Settle, Throttle } from "./throttle.ts";
 import type { TokenVerifier } from "./tokens.ts";
 
+/** The hash that a password itself is checked with, where its keys are kept: SHA-512 costs three times as much and proves no more. */
+const CHECKED: ScramHash = "sha-256";
+
 export interface AccountsOptions {
   /** Shared by all hosts of a node. */
   readonly throttle?: Throttle;
@@ -83,7 +86,8 @@ export class Accounts {
   readonly #bindsChannels: boolean;
   readonly #keepsKeys: boolean;
   /** Of the hashes that keys are made for. */
-  readonly #strongest: ScramHash;
+  /** What passwords are checked with where an account does not exist, as those of most accounts are. */
+  readonly #checked: ScramHash;
   /** Tokens that clients log in with in place of a password; undefined where there are none. */
   readonly tokens: FastTokens | undefined;
   readonly #bearer: BearerTokens | undefined;
@@ -100,7 +104,7 @@ export class Accounts {
     this.#hashes = options.hashes ?? SCRAM_HASHES;
     this.#offered = options.offered ?? ["sha-1", "sha-256"];
     this.#bindsChannels = options.channelBinding ?? true;
-    this.#strongest = SCRAM_HASHES.findLast((hash) => this.#hashes.includes(hash)) ?? "sha-256";
+    this.#checked = this.#hashes.includes(CHECKED) ? CHECKED : (this.#hashes.at(-1) ?? CHECKED);
     this.#keepsKeys = stores.some((store) => store.scram !== undefined);
     this.tokens = options.tokens;
     this.#bearer = options.bearer;
@@ -409,10 +413,10 @@ export class Accounts {
         unreachable = onlyStorageError(error);
         break;
       }
-      const strongest = kept.at(-1);
-      if (strongest !== undefined && !decided) {
+      const keys = kept.find(({ hash }) => hash === CHECKED) ?? kept.at(-1);
+      if (keys !== undefined && !decided) {
         decided = true;
-        if (await this.#matches(strongest, password)) {
+        if (await this.#matches(keys, password)) {
           void this.#complete(store, account, kept, password);
           return "right";
         }
@@ -478,7 +482,7 @@ export class Accounts {
   }
 
   #decoy(account: Jid): ScramKeys {
-    return decoyKeys(this.#decoySecret, this.#strongest, account.bare, this.iterations);
+    return decoyKeys(this.#decoySecret, this.#checked, account.bare, this.iterations);
   }
 
   #acceptable(account: Jid, password: string): string {
