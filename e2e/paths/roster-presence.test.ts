@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { type Element, xml } from "@xmpp/client";
 import { freshAccounts } from "../lib/datacenter.ts";
 import { eventually } from "../lib/eventually.ts";
+import { RawClient } from "../lib/raw.ts";
 import { online, onTwoNodes, site } from "../lib/story.ts";
 import type { Account } from "../lib/topology.ts";
 import type { XmppClient } from "../lib/xmpp.ts";
@@ -79,7 +80,7 @@ test("Alice and Bob on two nodes subscribe, see each other come and go, and part
   await eventually(async () => (await roster(bobs))[alices.bare] === "to", { what: "Bob's roster says to" });
 });
 
-test("Bob loses his connection: Alice on the other node sees him as unavailable", async (t) => {
+test("Bob loses the connection of a client that cannot resume: Alice on the other node sees it as unavailable", async (t) => {
   const [alice, bob] = (await freshAccounts(site.domain, "alice", "bob")) as [Account, Account];
   const [alices, bobs] = await onTwoNodes(t, alice, bob);
   await begin(alices);
@@ -88,9 +89,18 @@ test("Bob loses his connection: Alice on the other node sees him as unavailable"
   await bobs.presence(alices.bare, "subscribe");
   await send(bobs, "subscribed", alices.bare);
   await alices.presence(bobs.jid);
-  const gone = bobs.jid;
-  bobs.destroy();
-  await alices.presence(gone, "unavailable");
+  const plain = await RawClient.online(site, bob);
+  plain.send("<presence><status>by hand</status></presence>");
+  const { attrs } = await alices.inbox.next(
+    ({ name, attrs }) =>
+      name === "presence" &&
+      attrs.type === undefined &&
+      attrs.from !== bobs.jid &&
+      attrs.from?.startsWith(`${bobs.bare}/`) === true,
+    { what: "presence of the other client" },
+  );
+  await plain[Symbol.asyncDispose]();
+  await alices.presence(attrs.from as string, "unavailable");
 });
 
 test("Alice's two resources on two nodes share her roster by pushes, and her presence", async (t) => {
@@ -114,7 +124,7 @@ test("Alice's two resources on two nodes share her roster by pushes, and her pre
   assert.deepEqual(await roster(balcony), {});
 
   await garden.close();
-  await balcony.presence(`${alice.local}@${site.domain}/garden`, "unavailable");
+  await balcony.presence(garden.jid, "unavailable");
 });
 
 test("removing a contact ends both subscriptions (RFC 6121 2.5.2)", async (t) => {
