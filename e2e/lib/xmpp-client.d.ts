@@ -48,6 +48,7 @@ declare module "@xmpp/client" {
     start(): Promise<unknown>;
     stop(): Promise<unknown>;
     send(element: Element): Promise<void>;
+    write(text: string): Promise<void>;
   }
 
   export function client(options: Options): Client;
