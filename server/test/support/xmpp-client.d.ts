@@ -26,6 +26,7 @@ declare module "@xmpp/client" {
     start(): Promise<unknown>;
     stop(): Promise<unknown>;
     send(stanza: Element): Promise<void>;
+    write(text: string): Promise<void>;
   }
 
   export function client(options: {
