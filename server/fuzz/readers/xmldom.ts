@@ -3,6 +3,9 @@ import { expanded, type Form, formOf, type Reader } from "./form.ts";
 
 const XMLNS = "http://www.w3.org/2000/xmlns/";
 
+/** Leaves a byte order mark out, which is the reader's to know only where it gets bytes. */
+const text = new TextDecoder();
+
 /** What Strophe reads with where there is no browser. */
 export const xmldom: Reader = {
   name: "xmldom",
@@ -16,7 +19,7 @@ export const xmldom: Reader = {
       },
     });
     try {
-      const root = parser.parseFromString(document.toString(), "application/xml").documentElement;
+      const root = parser.parseFromString(text.decode(document), "application/xml").documentElement;
       return root === null ? "no element" : form(root);
     } catch (error) {
       return String(error);

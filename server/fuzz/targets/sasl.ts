@@ -74,7 +74,9 @@ export const sasl: Target = {
 };
 
 /** PLAIN has more than one way to say who one is. */
-function rightfully(login: string): boolean {
+function rightfully(said: string): boolean {
+  // RFC 6120 6.4.2: who says nothing at first is asked to speak.
+  const login = said.replace(/^([^\n]*)\n\n/, "$1\n");
   if (LOGINS.includes(login)) return true;
   const [mechanism, message = ""] = login.split("\n").filter((line, at) => line !== "" || at === 0);
   const [authzid, local = "", password] = Buffer.from(message, "base64").toString().split("\0");
