@@ -7,16 +7,16 @@ import type { Account } from "../lib/topology.ts";
 
 test("the same resource on another node: the older stream ends with conflict, the newer one lives (RFC 6120 7.7.2.2)", async (t) => {
   const [alice, bob] = (await freshAccounts(site.domain, "alice", "bob")) as [Account, Account];
-  // Beside the stream's, the library tells of a good-bye that it could no longer write.
-  const errors: (string | undefined)[] = [];
+  const errors: string[] = [];
   // Until the nodes differ, each attempt replaces the one before it: every older stream has the same story.
   const [first] = await onTwoNodes(t, alice, bob, { first: { resource: "balcony" } });
-  first.entity.on("error", (error: { condition?: string }) => errors.push(error.condition));
+  first.entity.on("error", (error: { condition?: string }) => errors.push(error.condition ?? String(error)));
   const replaced = first.node;
   let second = await online(t, alice, { via: "websocket", resource: "balcony" });
   await first.ended;
+  // On TCP the library may add that its own good-bye came too late to be written.
   assert.deepEqual(
-    errors.filter((condition) => condition !== undefined),
+    errors.filter((error) => error !== "Error: This socket has been ended by the other party"),
     ["conflict"],
   );
   // And again, until it was a stream of another node that was replaced.
@@ -28,10 +28,7 @@ test("the same resource on another node: the older stream ends with conflict, th
     await online(t, bob, { via: "websocket" });
     second = await online(t, alice, { via: "websocket", resource: "balcony" });
     await older.ended;
-    assert.deepEqual(
-      conditions.filter((condition) => condition !== undefined),
-      ["conflict"],
-    );
+    assert.deepEqual(conditions, ["conflict"]);
   }
   assert.notEqual(second.node, replaced, "all streams are on one node");
   assert.equal(second.jid, first.jid);

@@ -301,7 +301,7 @@ const limits = z.strictObject({
   websocket_fragments: count(1024, 1, 100_000).describe("Fragments that a message on a WebSocket may be in."),
   websocket_chunks: count(16_384, 16, 1_000_000).describe("TCP segments that it may arrive in."),
   sasl_message: size("4KiB", { min: "512B", max: "64KiB" }).describe("The largest step of a login."),
-  sasl_refusals: count(5, 2, 5).describe(
+  sasl_refusals: count(3, 2, 5).describe(
     "Refused logins after which a stream is closed (RFC 6120 6.4.5); some clients try each mechanism that is offered.",
   ),
   bind_refusals: count(5, 5, 10).describe("Refused resources after which a stream is closed (RFC 6120 7.7.3)."),

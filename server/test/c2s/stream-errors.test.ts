@@ -174,7 +174,7 @@ const CONDITIONS: Readonly<Record<StreamCondition, readonly Case[] | string>> = 
       on: BOTH,
       at: ["opened"],
       act: async (wire) => {
-        for (let i = 0; i < 5; i++) {
+        for (let i = 0; i < 3; i++) {
           wire.send(`<auth xmlns='${NS.sasl}' mechanism='X-NONE'/>`);
           await wire.until(/<\/failure>\n?/);
         }

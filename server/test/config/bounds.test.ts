@@ -54,7 +54,7 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
     whole("websocket_fragments", 1024, 1, 100_000),
     whole("websocket_chunks", 16_384, 16, 1_000_000),
     written("sasl_message", 4 * KIB, ["512B", 512], ["64KiB", 64 * KIB], "511B", "65KiB"),
-    whole("sasl_refusals", 5, 2, 5),
+    whole("sasl_refusals", 3, 2, 5),
     whole("bind_refusals", 5, 5, 10),
     written("proxy_header_size", KIB, ["256B", 256], ["64KiB", 64 * KIB], "255B", "65KiB"),
     written("proxy_header_timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
