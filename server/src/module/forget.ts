@@ -1,4 +1,4 @@
-import type { KeyValueStore, MapStore, StorageDriver, StoreSpecs } from "../storage/specs.ts";
+import type { ArchiveStore, KeyValueStore, MapStore, QueueStore, StorageDriver, StoreSpecs } from "../storage/specs.ts";
 import type { Jid } from "../xmpp/jid.ts";
 import type { AnyModule } from "./api.ts";
 
@@ -8,6 +8,8 @@ export async function forgetAccount(modules: Iterable<AnyModule>, driver: Storag
     for (const spec of Object.values((stores ?? {}) as StoreSpecs)) {
       const store = spec.open(driver);
       if (spec.capability === "map") await (store as MapStore<unknown>).clear(account);
+      if (spec.capability === "archive") await (store as ArchiveStore<unknown>).purge(account);
+      if (spec.capability === "queue") await (store as QueueStore<unknown>).clear(account);
       if (spec.capability === "keyValue") await (store as KeyValueStore<unknown>).remove(account);
     }
   }

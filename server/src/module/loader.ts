@@ -43,7 +43,7 @@ export interface Choice {
 /** What stands in a module's way; empty when it can start. Asked before anything is opened. */
 export function obstacles({ module, driver }: Choice, chosen: readonly Choice[]): string[] {
   const specs: StoreSpecs = module.stores ?? {};
-  const lacking = Object.values(specs).filter((spec) => driver[spec.capability] === undefined);
+  const lacking = Object.values(specs).filter((spec) => spec.open(driver) === undefined);
   const missing = (module.requires ?? []).filter(
     (needed: Provider<unknown>) => !chosen.some((choice) => choice.module.name === needed.name),
   );

@@ -42,6 +42,100 @@ export interface MapStore<T> {
   clear(owner: Jid): Promise<void>;
 }
 
+/** One item of an archive. Its time is in its id. */
+export interface ArchivedItem<T> {
+  /** Made by `archiveId`: later ones come after earlier ones by their bytes, and none can be guessed. */
+  readonly id: string;
+  /** The other party, with its resource if it has one. */
+  readonly with: Jid;
+  readonly value: T;
+}
+
+/** Which items of an archive; what is left out does not narrow it. */
+export interface ArchiveRange {
+  /** A bare JID stands for all of its resources, a full one for itself alone (XEP-0313 4.1.1). */
+  readonly with?: Jid | undefined;
+  /** Milliseconds since 1970; items of that very millisecond are in. */
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
+  /** Items behind, or before, the one with this id, whether it is still there or not (XEP-0059 2). */
+  readonly after?: string | undefined;
+  readonly before?: string | undefined;
+}
+
+export interface ArchiveQuery extends ArchiveRange {
+  /** Which end of the range the page is taken from. */
+  readonly from: "oldest" | "newest";
+  /** Items on the page, at most; 0 or more. */
+  readonly max: number;
+}
+
+export interface ArchivePage<T> {
+  /** Oldest first, from whichever end the page was taken. */
+  readonly items: readonly ArchivedItem<T>[];
+  /** Whether the range has no more items beyond the page, in the direction it was read. */
+  readonly complete: boolean;
+}
+
+/**
+ * Appended to, read in pages, and shortened at its old end alone, so that it has no holes (XEP-0313 over XEP-0059).
+ * Every owner has one of each table.
+ */
+export interface ArchiveStore<T> {
+  /**
+   * Settles when the item is committed: a crash after that loses nothing. Items are written in batches. An id that the
+   * owner's archive has already is left as it is, so that an append may be tried again.
+   */
+  append(owner: Jid, item: ArchivedItem<T>): Promise<void>;
+  page(owner: Jid, query: ArchiveQuery): Promise<ArchivePage<T>>;
+  /** Those of the ids that there are, oldest first. */
+  get(owner: Jid, ids: readonly string[]): Promise<readonly ArchivedItem<T>[]>;
+  /** How many items a range has, counted up to `limit` and no further. */
+  count(owner: Jid, range: ArchiveRange, limit: number): Promise<number>;
+  /** Puts another value in an item's place, such as a tombstone (XEP-0424 5). */
+  replace(owner: Jid, id: string, value: T): Promise<"replaced" | "missing">;
+  /** Keeps the newest so many items of an owner. */
+  trim(owner: Jid, keep: number): Promise<void>;
+  /** Removes what is older than this, milliseconds since 1970, from every owner's archive; may take a while, and more than one go. */
+  expire(before: number): Promise<void>;
+  /** Removes all that an owner has. */
+  purge(owner: Jid): Promise<void>;
+}
+
+export interface QueuedItem<T> {
+  /** Made by the store, in the order of its items. */
+  readonly id: string;
+  readonly value: T;
+}
+
+/**
+ * What waits for its owner, first in, first out. Reading leaves it there; it is gone when it is removed, and only one of
+ * those who remove it is told so, so that nothing is lost between the store and the client, and nothing delivered twice.
+ */
+export interface QueueStore<T> {
+  /** Settles when it is committed. "full" when `limit` items wait already. */
+  push(owner: Jid, value: T, limit: number): Promise<"stored" | "full">;
+  /** The first so many items, or those behind the one with the id `after`. */
+  list(owner: Jid, max: number, after?: string): Promise<readonly QueuedItem<T>[]>;
+  /** Which of the ids were there, and are now gone by this call; in order. */
+  remove(owner: Jid, ids: readonly string[]): Promise<readonly string[]>;
+  size(owner: Jid): Promise<number>;
+  /** Removes what was pushed before this, milliseconds since 1970, from every owner's queue. */
+  expire(before: number): Promise<void>;
+  clear(owner: Jid): Promise<void>;
+}
+
+/** Small facts that die by themselves: one-time tokens, limits, resumption keys. Keys are any text. */
+export interface ExpiringStore<T> {
+  get(key: string): Promise<T | undefined>;
+  /** Replaces what is there, its time included; `ttl` in milliseconds, 1 or more. */
+  set(key: string, value: T, ttl: number): Promise<void>;
+  /** As `set`, unless something is there already; whether it was set. One of many that try at once succeeds. */
+  add(key: string, value: T, ttl: number): Promise<boolean>;
+  /** Reads and removes as one step: one of many that try at once gets it. */
+  take(key: string): Promise<T | undefined>;
+}
+
 /** Who may log in, and how. LDAP implements `exists` and `verify` alone. */
 export interface AccountStore {
   exists(account: Jid): Promise<boolean>;
@@ -62,16 +156,79 @@ export interface AccountStore {
   list?(domain: string, after: string, limit: number): Promise<readonly string[]>;
 }
 
+/** Opens a store of one table; undefined where the driver has the capability, but not for that table. */
 export interface Capabilities {
-  keyValue: <T>(table: string, codec: Codec<T>) => KeyValueStore<T>;
-  map: <T>(table: string, codec: Codec<T>) => MapStore<T>;
-  accounts: () => AccountStore;
+  keyValue: <T>(table: string, codec: Codec<T>) => KeyValueStore<T> | undefined;
+  map: <T>(table: string, codec: Codec<T>) => MapStore<T> | undefined;
+  archive: <T>(table: string, codec: Codec<T>) => ArchiveStore<T> | undefined;
+  queue: <T>(table: string, codec: Codec<T>) => QueueStore<T> | undefined;
+  expiring: <T>(table: string, codec: Codec<T>) => ExpiringStore<T> | undefined;
+  accounts: () => AccountStore | undefined;
 }
 export type Capability = keyof Capabilities;
+
+/** One record of a store as it is kept, for copies from store to store: addresses and values are texts. */
+export type StoredRecord =
+  | {
+      readonly capability: "accounts";
+      readonly domain: string;
+      readonly local: string;
+      readonly keys: readonly ScramKeys[];
+    }
+  | { readonly capability: "keyValue"; readonly table: string; readonly owner: string; readonly value: string }
+  | {
+      readonly capability: "map";
+      readonly table: string;
+      readonly owner: string;
+      readonly key: string;
+      readonly value: string;
+    }
+  | {
+      readonly capability: "archive";
+      readonly table: string;
+      readonly owner: string;
+      readonly id: string;
+      readonly with: string;
+      readonly value: string;
+    }
+  | {
+      readonly capability: "queue";
+      readonly table: string;
+      readonly owner: string;
+      readonly id: string;
+      readonly value: string;
+    }
+  | {
+      readonly capability: "expiring";
+      readonly table: string;
+      readonly key: string;
+      readonly value: string;
+      /** Milliseconds since 1970. */
+      readonly expires: number;
+    };
+
+/** All that a driver keeps, to be copied. */
+export interface Contents {
+  /** The capabilities whose records can be read and written here. */
+  readonly holds: readonly Capability[];
+  /**
+   * So many records of a capability, in an order of the driver's own, from the beginning or behind a place that an earlier
+   * answer named. Without a `next` they were the last. What is written meanwhile may or may not be among them.
+   */
+  read(
+    capability: Capability,
+    max: number,
+    after?: string,
+  ): Promise<{ readonly records: readonly StoredRecord[]; readonly next?: string | undefined }>;
+  /** Puts records in, over what is there under the same names; safe to repeat. */
+  write(records: readonly StoredRecord[]): Promise<void>;
+}
 
 /** One backend, opened once per named pool. It offers what it can; what it lacks is refused when the config is read. */
 export interface StorageDriver extends Partial<Capabilities> {
   readonly name: string;
+  /** What `meerkatctl storage copy` works on; a driver that is read only, or an accounts service, has none. */
+  readonly contents?: Contents;
   /** Makes or upgrades tables; safe to run on every node at once. */
   migrate(): Promise<void>;
   /** Whether a trivial request succeeds within two seconds; never rejects. */
@@ -106,6 +263,18 @@ export function keyValue<T>(table: string, codec: Codec<T> = json()): StoreSpec<
 
 export function map<T>(table: string, codec: Codec<T> = json()): StoreSpec<MapStore<T>> {
   return { capability: "map", table, open: (driver) => driver.map?.(table, codec) };
+}
+
+export function archive<T>(table: string, codec: Codec<T> = json()): StoreSpec<ArchiveStore<T>> {
+  return { capability: "archive", table, open: (driver) => driver.archive?.(table, codec) };
+}
+
+export function queue<T>(table: string, codec: Codec<T> = json()): StoreSpec<QueueStore<T>> {
+  return { capability: "queue", table, open: (driver) => driver.queue?.(table, codec) };
+}
+
+export function expiring<T>(table: string, codec: Codec<T> = json()): StoreSpec<ExpiringStore<T>> {
+  return { capability: "expiring", table, open: (driver) => driver.expiring?.(table, codec) };
 }
 
 export type StoreSpecs = Readonly<Record<string, StoreSpec<unknown>>>;

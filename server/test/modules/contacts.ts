@@ -44,7 +44,7 @@ export async function putItem(
 ): Promise<void> {
   const owner = parseJid(account);
   assert.ok(owner);
-  await store.map?.<RosterItem>("roster", json()).set(owner, contact, {
+  await store.map?.<RosterItem>("roster", json())?.set(owner, contact, {
     to: "none",
     from: "none",
     approved: false,

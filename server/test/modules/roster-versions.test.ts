@@ -214,7 +214,7 @@ test("a version of no roster here, or of a former account of the name, gets the 
   const desk = await server.login("alice", "desk");
   await add(desk, "bob");
   const cache = await full(server);
-  await store.map?.(ROSTER_STORE, json()).clear(parseJid(ALICE) as Jid);
+  await store.map?.(ROSTER_STORE, json())?.clear(parseJid(ALICE) as Jid);
   await add(desk, "bob");
   assert.equal(await cache.synchronise(desk), "whole");
   for (const version of ["", "1", "no such version", "x".repeat(1000)]) {

@@ -236,7 +236,7 @@ test("an account that does not exist says nothing, as one that keeps silent, and
     }
   }
   const kept = async (account: string) =>
-    [...((await store.map?.("roster", json()).list(parseJid(account) as Jid)) ?? new Map()).keys()].filter(
+    [...((await store.map?.("roster", json())?.list(parseJid(account) as Jid)) ?? new Map()).keys()].filter(
       // All but the ledger.
       (contact) => contact !== "",
     ).length;

@@ -81,7 +81,7 @@ async function directory(t: TestContext, refusal = INVALID_CREDENTIALS) {
   });
   const verify = async (local: string, password: string) => {
     asked.length = 0;
-    const right = await driver.accounts?.().verify?.(new Jid(local, "example.org"), password);
+    const right = await driver.accounts?.()?.verify?.(new Jid(local, "example.org"), password);
     return [right, ...asked];
   };
   return { verify };

@@ -34,11 +34,11 @@ describe("sqlite", () => {
     const path = join(folder, "again.sqlite");
     const alice = freshAccount();
     const first = await migrated(sqlite(path));
-    await first.keyValue?.("notes", json<string>()).set(alice, "still here");
+    await first.keyValue?.("notes", json<string>())?.set(alice, "still here");
     await first.close();
     await first.close();
     const second = await migrated(sqlite(path));
-    assert.equal(await second.keyValue?.("notes", json<string>()).get(alice), "still here");
+    assert.equal(await second.keyValue?.("notes", json<string>())?.get(alice), "still here");
     await second.close();
   });
 

@@ -43,10 +43,13 @@ export interface PostgresOptions extends ValueBounds {
 
 const SPELLING: Spelling = {
   text: 'text collate "C"',
+  key: () => 'text collate "C"',
+  integer: "bigint",
   bytes: "bytea",
   tableOptions: "",
   // Any number that nothing else in this database locks.
   lock: "select pg_advisory_xact_lock(7202170116)",
+  archiveParts: "",
 };
 
 /** How much longer than the server's own limit an answer is waited for, before the server counts as lost. */
@@ -143,6 +146,7 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
   const run = <T>(query: Compilable<T>) => lend((client) => execute(client, query.compile())) as Promise<readonly T[]>;
 
   const stores: Database = {
+    dialect: "postgres",
     build: new Kysely<Tables>({
       dialect: {
         createAdapter: () => new PostgresAdapter(),

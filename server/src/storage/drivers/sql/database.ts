@@ -15,6 +15,11 @@ export interface Tables {
   };
   key_values: { kind: string; owner: string; value: string };
   map_items: { kind: string; owner: string; key: string; long_key: string | null; value: string };
+  /** `with_key` is the bare JID of `with_full`, or what stands for a long one in the index. */
+  archive_items: { kind: string; owner: string; id: string; with_key: string; with_full: string; value: string };
+  queue_items: { kind: string; owner: string; id: string; value: string };
+  /** `expires` in milliseconds since 1970. */
+  expiring_items: { kind: string; key: string; long_key: string | null; value: string; expires: number };
 }
 
 /**
@@ -30,6 +35,7 @@ export function* rows<T>(query: Compilable<T>): Steps<readonly T[]> {
 
 /** What the shared stores need of a database. Rejects with a StorageError as the contract of the stores says. */
 export interface Database {
+  readonly dialect: "sqlite" | "postgres";
   /** Builds queries in the database's dialect; it executes none. */
   readonly build: Kysely<Tables>;
   /** Whether a transaction must lock the row it reads, or is alone anyway. */

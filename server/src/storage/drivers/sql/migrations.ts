@@ -5,12 +5,25 @@ import type { Steps } from "./database.ts";
 export interface Spelling {
   /** Text compared and ordered by its bytes. */
   readonly text: string;
+  /** The same, where it stands in an index, of at most so many bytes. */
+  readonly key: (bytes: number) => string;
+  /** Whole numbers of 64 bits. */
+  readonly integer: string;
   readonly bytes: string;
   /** What follows the closing parenthesis of a table. */
   readonly tableOptions: string;
   /** Keeps other nodes' migrations out until this transaction ends; empty where beginning it does that. */
   readonly lock: string;
+  /** What follows the options of the table of archives, so that it is kept in parts by the time of its items. */
+  readonly archiveParts: string;
 }
+
+/** Bytes of what stands in indexes: a kind, a bare JID (RFC 7622 3.1: 1023 bytes each part), a part or key of any text, an archive id. */
+const KIND = 63;
+const OWNER = 2047;
+const PART = 1023;
+const KEY = 255;
+const ID = 24;
 
 interface Migration {
   readonly name: string;
@@ -21,19 +34,37 @@ interface Migration {
 const MIGRATIONS: readonly Migration[] = [
   {
     name: "accounts, key_values, map_items",
-    statements: ({ text, bytes, tableOptions }) => [
+    statements: ({ text, key, bytes, tableOptions }) => [
       `create table accounts (
-        domain ${text} not null, local ${text} not null, primary key (domain, local)) ${tableOptions}`,
+        domain ${key(PART)} not null, local ${key(PART)} not null, primary key (domain, local)) ${tableOptions}`,
       `create table account_keys (
-        domain ${text} not null, local ${text} not null, hash ${text} not null,
+        domain ${key(PART)} not null, local ${key(PART)} not null, hash ${key(KIND)} not null,
         salt ${bytes} not null, iterations integer not null, stored_key ${bytes} not null, server_key ${bytes} not null,
         primary key (domain, local, hash),
         foreign key (domain, local) references accounts (domain, local) on delete cascade) ${tableOptions}`,
       `create table key_values (
-        kind ${text} not null, owner ${text} not null, value ${text} not null, primary key (kind, owner)) ${tableOptions}`,
+        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, value ${text} not null,
+        primary key (kind, owner)) ${tableOptions}`,
       `create table map_items (
-        kind ${text} not null, owner ${text} not null, key ${text} not null, long_key ${text}, value ${text} not null,
-        primary key (kind, owner, key)) ${tableOptions}`,
+        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, key ${key(KEY)} not null, long_key ${text},
+        value ${text} not null, primary key (kind, owner, key)) ${tableOptions}`,
+    ],
+  },
+  {
+    name: "archive_items, queue_items, expiring_items",
+    statements: ({ text, key, integer, tableOptions, archiveParts }) => [
+      `create table archive_items (
+        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null,
+        with_key ${key(KEY)} not null, with_full ${text} not null, value ${text} not null,
+        primary key (kind, owner, id)) ${tableOptions} ${archiveParts}`,
+      "create index archive_items_with on archive_items (kind, owner, with_key, id)",
+      `create table queue_items (
+        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null, value ${text} not null,
+        primary key (kind, owner, id)) ${tableOptions}`,
+      `create table expiring_items (
+        kind ${key(KIND)} not null, key ${key(KEY)} not null, long_key ${text}, value ${text} not null,
+        expires ${integer} not null, primary key (kind, key)) ${tableOptions}`,
+      "create index expiring_items_expires on expiring_items (expires)",
     ],
   },
 ];

@@ -6,7 +6,10 @@ import { keyValueStore } from "./key-value.ts";
 import { mapStore } from "./map.ts";
 
 /** What every SQL driver offers. */
-export function sqlStores(database: Database, bounds: ValueBounds): Capabilities {
+export function sqlStores(
+  database: Database,
+  bounds: ValueBounds,
+): Pick<Capabilities, "accounts" | "keyValue" | "map"> {
   const limit = positive("max_value_bytes", bounds.maxValueBytes, MAX_VALUE_BYTES);
   return {
     accounts: () => accountStore(database),

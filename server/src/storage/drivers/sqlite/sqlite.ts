@@ -22,7 +22,15 @@ export interface SqliteOptions extends ValueBounds {
   readonly busyTimeout?: number | undefined;
 }
 
-const SPELLING: Spelling = { text: "text", bytes: "blob", tableOptions: "strict, without rowid", lock: "" };
+const SPELLING: Spelling = {
+  text: "text",
+  key: () => "text",
+  integer: "integer",
+  bytes: "blob",
+  tableOptions: "strict, without rowid",
+  lock: "",
+  archiveParts: "",
+};
 
 /** SQLite inside this process: a complete server needs no other service. Throws a StorageError if it cannot open. */
 export function sqliteDriver(options: SqliteOptions): StorageDriver {
@@ -60,6 +68,7 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
   }
 
   const stores: Database = {
+    dialect: "sqlite",
     build: new Kysely<Tables>({
       dialect: {
         createAdapter: () => new SqliteAdapter(),

@@ -1,0 +1,59 @@
+import { randomBytes } from "node:crypto";
+
+/** Digits whose order by bytes is their order by value. */
+const DIGITS = "0123456789abcdefghijklmnopqrstuv";
+/** 55 bits of microseconds since 1970, then 65 of chance. */
+const TIME_DIGITS = 11;
+const RANDOM_DIGITS = 13;
+const ID = new RegExp(`^[${DIGITS}]{${TIME_DIGITS + RANDOM_DIGITS}}$`);
+/** Microseconds in a number without losing any: until the year 2255. */
+const LATEST_MS = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
+
+let last = 0;
+
+/**
+ * An id for an item that is archived now: behind every other that this process has made, whatever its clock does, and not
+ * to be guessed (XEP-0313 5.1).
+ */
+export function archiveId(now = Date.now()): string {
+  last = Math.max(last + 1, now * 1000);
+  return digits(last) + chance();
+}
+
+/** An id for an item of another time, in milliseconds since 1970, as an import brings them; `nth` orders those of one millisecond. */
+export function archiveIdAt(at: number, nth = 0): string {
+  return digits(bounded(at) * 1000 + Math.min(nth, 999)) + chance();
+}
+
+/** When the item of an id was archived, milliseconds since 1970; undefined for what is no id. */
+export function archiveTime(id: string): number | undefined {
+  if (!ID.test(id)) return undefined;
+  let micros = 0;
+  for (const digit of id.slice(0, TIME_DIGITS)) micros = micros * DIGITS.length + DIGITS.indexOf(digit);
+  return Math.floor(micros / 1000);
+}
+
+/** The text that all ids of this time or later, milliseconds since 1970, are behind, and no earlier one. */
+export function archiveBound(at: number): string {
+  return digits(bounded(at) * 1000);
+}
+
+function bounded(at: number): number {
+  return Math.min(Math.max(Math.floor(at), 0), LATEST_MS);
+}
+
+function digits(micros: number): string {
+  let text = "";
+  let rest = micros;
+  for (let i = 0; i < TIME_DIGITS; i++) {
+    text = DIGITS[rest % DIGITS.length] + text;
+    rest = Math.floor(rest / DIGITS.length);
+  }
+  return text;
+}
+
+function chance(): string {
+  let text = "";
+  for (const byte of randomBytes(RANDOM_DIGITS)) text += DIGITS[byte & 31];
+  return text;
+}
