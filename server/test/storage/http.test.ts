@@ -3,12 +3,12 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { describe, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { generate } from "selfsigned";
 import { type HttpOptions, httpDriver } from "../../src/storage/drivers/http/http.ts";
 import { type AccountStore, StorageError } from "../../src/storage/specs.ts";
 import { Jid } from "../../src/xmpp/jid.ts";
-import { scramKeys } from "../conformance/storage/suite.ts";
+import { describeCapability, scramKeys } from "../conformance/storage/suite.ts";
 
 const ALICE = new Jid("alice", "example.org");
 const EVERYTHING = ["check_password", "get_keys", "register", "set_keys", "remove_user"] as const;
@@ -65,7 +65,7 @@ const says =
   };
 const fails = (words: RegExp) => (error: unknown) => error instanceof StorageError && words.test(error.message);
 
-describe("an accounts service", () => {
+describeCapability("http", "accounts", () => {
   test("is asked who exists and whose password it is, in forms that are posted", async (t) => {
     const { accounts, asked } = await service(t, ({ path, form }, response) => {
       response.end(path === "/xmpp/user_exists" || form.pass === "a&b=ä" ? "true\n" : "false");
@@ -247,7 +247,7 @@ describe("an accounts service", () => {
   });
 });
 
-describe("a service that fails", () => {
+describeCapability("http", "faults", () => {
   test("so many times in a row is left in peace, for longer each time, and tried by one request", async (t) => {
     let now = 0;
     let status = 500;

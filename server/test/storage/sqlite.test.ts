@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { after, describe, test } from "node:test";
+import { after, test } from "node:test";
 import { openDriver } from "../../src/storage/open.ts";
 import { json, StorageError } from "../../src/storage/specs.ts";
 import { accountsSuite } from "../conformance/storage/accounts.ts";
 import { keyValueSuite } from "../conformance/storage/key-value.ts";
 import { mapSuite } from "../conformance/storage/map.ts";
-import { failure, freshAccount, migrated } from "../conformance/storage/suite.ts";
+import { describeCapability, failure, freshAccount, migrated } from "../conformance/storage/suite.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "meerkat-sqlite-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -21,7 +21,7 @@ keyValueSuite("sqlite", open);
 mapSuite("sqlite", open);
 mapSuite("sqlite in memory", (bounds = {}) => migrated(sqlite(":memory:", bounds)), { runs: 10 });
 
-describe("sqlite", () => {
+describeCapability("sqlite", "faults", () => {
   test("makes its folder and a file for its owner's eyes only, its log included", async () => {
     const path = join(folder, "new/folder/meerkat.sqlite");
     const driver = await migrated(sqlite(path));

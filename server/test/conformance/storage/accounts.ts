@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { SCRAM_HASHES, type StorageDriver } from "../../../src/storage/specs.ts";
 import { Jid } from "../../../src/xmpp/jid.ts";
-import { freshAccount, freshDomain, ODD_TEXTS, type Open, scramKeys, scramStore } from "./suite.ts";
+import { describeCapability, freshAccount, freshDomain, ODD_TEXTS, type Open, scramKeys, scramStore } from "./suite.ts";
 
 /** What every store that keeps SCRAM accounts does. */
 export function accountsSuite(name: string, open: Open): void {
-  describe(`accounts on ${name}`, () => {
+  describeCapability(name, "accounts", () => {
     let driver: StorageDriver;
     let accounts: ReturnType<typeof scramStore>;
     before(async () => {

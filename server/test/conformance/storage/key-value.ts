@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { json, type KeyValueStore, type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import { Jid } from "../../../src/xmpp/jid.ts";
-import { failure, freshAccount, freshDomain, ODD_TEXTS, type Open } from "./suite.ts";
+import { describeCapability, failure, freshAccount, freshDomain, ODD_TEXTS, type Open } from "./suite.ts";
 
 interface Note {
   readonly text: string;
@@ -11,7 +11,7 @@ interface Note {
 
 /** What every store of single values does. */
 export function keyValueSuite(name: string, open: Open): void {
-  describe(`keyValue on ${name}`, () => {
+  describeCapability(name, "keyValue", () => {
     let driver: StorageDriver;
     let notes: KeyValueStore<Note>;
     before(async () => {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import type { LdapOptions } from "../../../src/storage/drivers/ldap/ldap.ts";
 import { openDriver } from "../../../src/storage/open.ts";
 import { type AccountStore, type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import { Jid } from "../../../src/xmpp/jid.ts";
 import { freePort, startDatabase, type TestDatabase } from "./containers.ts";
-import { eventually, failure, migrated } from "./suite.ts";
+import { describeCapability, eventually, failure, migrated } from "./suite.ts";
 
 const PLAIN = 1389;
 const TLS = 1636;
@@ -66,7 +66,7 @@ async function connections(): Promise<readonly string[]> {
     .map((row) => row[2] ?? "");
 }
 
-describe("accounts on ldap", () => {
+describeCapability("ldap", "accounts", () => {
   test("offers exists and verify alone", () => {
     assert.deepEqual(Object.keys(accounts).sort(), ["exists", "verify"]);
     assert.equal(driver.keyValue, undefined);
@@ -184,7 +184,7 @@ describe("accounts on ldap", () => {
   });
 });
 
-describe("ldap", { timeout: 300_000 }, () => {
+describeCapability("ldap", "faults", () => {
   test("speaks TLS from the start or after StartTLS, and trusts only the authority it was given", async () => {
     const ca = await container.run("cat", "/srv/ldap/tls/ca.crt");
     const secured = {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import fc from "fast-check";
 import { json, type MapStore, type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import { Jid } from "../../../src/xmpp/jid.ts";
-import { failure, freshAccount, freshDomain, ODD_TEXTS, type Open } from "./suite.ts";
+import { describeCapability, failure, freshAccount, freshDomain, ODD_TEXTS, type Open } from "./suite.ts";
 
 interface Item {
   readonly n: number;
@@ -12,7 +12,7 @@ interface Item {
 
 /** What every store of keyed items does. */
 export function mapSuite(name: string, open: Open, { runs = 50 } = {}): void {
-  describe(`map on ${name}`, () => {
+  describeCapability(name, "map", () => {
     let driver: StorageDriver;
     let items: MapStore<Item>;
     before(async () => {

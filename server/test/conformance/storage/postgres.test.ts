@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
 import { Client } from "pg";
 import type { PostgresOptions } from "../../../src/storage/drivers/postgres/postgres.ts";
 import { openDriver } from "../../../src/storage/open.ts";
@@ -9,7 +9,7 @@ import { freePort, startDatabase, type TestDatabase } from "./containers.ts";
 import { keyValueSuite } from "./key-value.ts";
 import { mapSuite } from "./map.ts";
 import { raceSuite } from "./race.ts";
-import { eventually, failure, freshAccount, migrated } from "./suite.ts";
+import { describeCapability, eventually, failure, freshAccount, migrated } from "./suite.ts";
 
 let container: TestDatabase;
 let options: PostgresOptions & { driver: "postgres" };
@@ -78,7 +78,7 @@ keyValueSuite("postgres", open);
 mapSuite("postgres", open, { runs: 15 });
 raceSuite("postgres", () => emptyDatabase("race"));
 
-describe("postgres", { timeout: 300_000 }, () => {
+describeCapability("postgres", "faults", () => {
   test("migrates an empty database once when eight drivers start on it at once", async () => {
     const empty = await emptyDatabase("eight");
     const drivers = await Promise.all(Array.from({ length: 8 }, () => migrated(empty)));

@@ -1,11 +1,25 @@
 import { randomBytes } from "node:crypto";
+import { describe } from "node:test";
 import type { DriverOptions } from "../../../src/storage/open.ts";
 import { openDriver } from "../../../src/storage/open.ts";
-import type { AccountStore, ScramKeys, StorageDriver } from "../../../src/storage/specs.ts";
+import type { AccountStore, Capability, ScramKeys, StorageDriver } from "../../../src/storage/specs.ts";
 import { Jid } from "../../../src/xmpp/jid.ts";
 
 /** Opens another driver on one and the same database, as another node would, with other bounds if asked to. */
 export type Open = (bounds?: { maxValueBytes?: number }) => Promise<StorageDriver>;
+
+/** The columns of the table at the end of `make conformance`; "faults" is all that goes wrong with the database itself. */
+export type Proven = Capability | "contents" | "faults";
+
+/** A suite that counts for one capability of one driver in the table at the end of `make conformance`. */
+export function describeCapability(
+  driver: string,
+  capability: Proven,
+  body: () => void,
+  { skip = false }: { skip?: string | false } = {},
+): void {
+  describe(`${capability} over ${driver}`, { skip, timeout: 300_000 }, body);
+}
 
 /** Opens and migrates. */
 export async function migrated(options: DriverOptions): Promise<StorageDriver> {
