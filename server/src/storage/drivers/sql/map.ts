@@ -1,10 +1,7 @@
-import { createHash } from "node:crypto";
 import type { Codec, MapStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
 import { type Database, rows } from "./database.ts";
-
-/** Longest key, in bytes, that is its own place in the index. */
-const MAX_INDEXED_KEY_BYTES = 255;
+import { type Place, placed } from "./place.ts";
 
 /** Owners asked for in one query. */
 const MAX_OWNERS = 512;
@@ -172,18 +169,4 @@ function byPlace([a]: readonly [string, string], [b]: readonly [string, string])
 function padded(owners: readonly string[]): string[] {
   const length = 2 ** Math.ceil(Math.log2(owners.length));
   return [...owners, ...new Array<string>(length - owners.length).fill(owners.at(-1) as string)];
-}
-
-interface Place {
-  readonly key: string;
-  readonly long_key: string | null;
-}
-
-/**
- * Where a key stands in the index. PostgreSQL indexes 2704 bytes at most, while two long addresses (RFC 7622 3.1
- * allows 3071 bytes each) need more: a long key is found by its digest, behind a character no XML text can hold.
- */
-function placed(key: string): Place {
-  if (Buffer.byteLength(key) <= MAX_INDEXED_KEY_BYTES) return { key, long_key: null };
-  return { key: `\u0001${createHash("sha256").update(key).digest("base64")}`, long_key: key };
 }
