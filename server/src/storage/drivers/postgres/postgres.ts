@@ -46,6 +46,8 @@ const SPELLING: Spelling = {
   key: () => 'text collate "C"',
   integer: "bigint",
   bytes: "bytea",
+  quote: (name) => `"${name}"`,
+  changesCommit: false,
   tableOptions: "",
   // Any number that nothing else in this database locks.
   lock: "select pg_advisory_xact_lock(7202170116)",

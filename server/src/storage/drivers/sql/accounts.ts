@@ -1,9 +1,12 @@
 import type { Jid } from "../../../xmpp/jid.ts";
 import type { AccountStore, ScramKeys } from "../../specs.ts";
 import { type Database, rows, type Steps } from "./database.ts";
+import { insertMissing } from "./dialects.ts";
 
 /** Accounts and their SCRAM keys in SQL tables. */
-export function accountStore({ build, locksRows, run, transact }: Database): AccountStore {
+export function accountStore(database: Database): AccountStore {
+  const { build, locksRows, run, transact } = database;
+
   function* insertKeys({ domain, local }: Jid, keys: readonly ScramKeys[]): Steps<void> {
     for (const { hash, salt, iterations, storedKey, serverKey } of keys) {
       const row = { domain, local, hash, salt, iterations, stored_key: storedKey, server_key: serverKey };
@@ -48,13 +51,7 @@ export function accountStore({ build, locksRows, run, transact }: Database): Acc
     create: (account, keys) =>
       transact(function* () {
         const { domain, local } = account;
-        const made = yield* rows(
-          build
-            .insertInto("accounts")
-            .values({ domain, local })
-            .onConflict((conflict) => conflict.doNothing())
-            .returning("local"),
-        );
+        const made = yield* insertMissing(database, "accounts", [{ domain, local }], "local");
         if (made.length === 0) return "exists";
         yield* insertKeys(account, keys);
         return "created";

@@ -28,18 +28,27 @@ export interface Tables {
  */
 export type Steps<R> = Generator<CompiledQuery, R, readonly unknown[]>;
 
+/** What MySQL, which cannot return rows of a change, answers instead: how many it changed or, for an update, found. */
+export interface Touched {
+  readonly touched: number;
+}
+
 /** A query as a step of a transaction, its rows typed. */
 export function* rows<T>(query: Compilable<T>): Steps<readonly T[]> {
   return (yield query.compile()) as readonly T[];
 }
 
+/** What a database's own SQL is called; where they differ is in dialects.ts. */
+export type Dialect = "sqlite" | "postgres" | "mysql";
+
 /** What the shared stores need of a database. Rejects with a StorageError as the contract of the stores says. */
 export interface Database {
-  readonly dialect: "sqlite" | "postgres";
+  readonly dialect: Dialect;
   /** Builds queries in the database's dialect; it executes none. */
   readonly build: Kysely<Tables>;
   /** Whether a transaction must lock the row it reads, or is alone anyway. */
   readonly locksRows: boolean;
+  /** In MySQL a change answers with one row of its own: `Touched`. */
   run<T>(query: Compilable<T>): Promise<readonly T[]>;
   /** Runs all steps or none; what the steps throw goes through as it is. */
   transact<R>(steps: () => Steps<R>): Promise<R>;

@@ -1,14 +1,16 @@
 import type { Codec, KeyValueStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
 import type { Database } from "./database.ts";
+import { upsert } from "./dialects.ts";
 
 /** One value an owner, in the table that all kinds share. */
 export function keyValueStore<T>(
-  { build, run }: Database,
+  database: Database,
   kind: string,
   codec: Codec<T>,
   maxValueBytes: number,
 ): KeyValueStore<T> {
+  const { build, run } = database;
   return {
     async get({ bare }) {
       const [found] = await run(
@@ -19,12 +21,7 @@ export function keyValueStore<T>(
 
     async set({ bare }, value) {
       const stored = encodeBounded(codec, value, kind, maxValueBytes);
-      await run(
-        build
-          .insertInto("key_values")
-          .values({ kind, owner: bare, value: stored })
-          .onConflict((conflict) => conflict.columns(["kind", "owner"]).doUpdateSet({ value: stored })),
-      );
+      await run(upsert(database, "key_values", { kind, owner: bare, value: stored }, ["kind", "owner"], ["value"]));
     },
 
     async remove({ bare }) {

@@ -1,18 +1,15 @@
 import type { Codec, MapStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
 import { type Database, rows } from "./database.ts";
+import { insertMissing, upsert } from "./dialects.ts";
 import { type Place, placed } from "./place.ts";
 
 /** Owners asked for in one query. */
 const MAX_OWNERS = 512;
 
 /** Items of an owner, in the table that all kinds share. */
-export function mapStore<T>(
-  { build, locksRows, run, transact }: Database,
-  kind: string,
-  codec: Codec<T>,
-  maxValueBytes: number,
-): MapStore<T> {
+export function mapStore<T>(database: Database, kind: string, codec: Codec<T>, maxValueBytes: number): MapStore<T> {
+  const { build, locksRows, run, transact } = database;
   const select = (owner: string, place: Place) =>
     build
       .selectFrom("map_items")
@@ -20,8 +17,8 @@ export function mapStore<T>(
       .where("kind", "=", kind)
       .where("owner", "=", owner)
       .where("key", "=", place.key);
-  const insert = (owner: string, place: Place, value: string) =>
-    build.insertInto("map_items").values({ kind, owner, ...place, value });
+  const put = (owner: string, place: Place, value: string) =>
+    upsert(database, "map_items", { kind, owner, ...place, value }, ["kind", "owner", "key"], ["value"]);
   const remove = (owner: string, place: Place) =>
     build.deleteFrom("map_items").where("kind", "=", kind).where("owner", "=", owner).where("key", "=", place.key);
 
@@ -44,11 +41,7 @@ export function mapStore<T>(
 
     async set({ bare }, key, value) {
       const stored = encodeBounded(codec, value, kind, maxValueBytes);
-      await run(
-        insert(bare, placed(key), stored).onConflict((conflict) =>
-          conflict.columns(["kind", "owner", "key"]).doUpdateSet({ value: stored }),
-        ),
-      );
+      await run(put(bare, placed(key), stored));
     },
 
     update: ({ bare }, key, change) =>
@@ -75,11 +68,8 @@ export function mapStore<T>(
             );
             return kept;
           }
-          const made = yield* rows(
-            insert(bare, place, stored)
-              .onConflict((conflict) => conflict.doNothing())
-              .returning("key"),
-          );
+          const row = { kind, owner: bare, ...place, value: stored };
+          const made = yield* insertMissing(database, "map_items", [row], "key");
           if (made.length > 0) return kept;
           // There was no row to lock, and another writer made it first: decide again on what it wrote.
         }
@@ -104,14 +94,9 @@ export function mapStore<T>(
           const locked = new Set(found.map(({ key }) => key));
           const missing = [...places].filter(([place]) => !locked.has(place));
           if (missing.length === 0 || !locksRows) break;
-          const inserted = yield* rows(
-            build
-              .insertInto("map_items")
-              .values(missing.map(([, key]) => ({ kind, owner: bare, ...placed(key), value: "" })))
-              .onConflict((conflict) => conflict.doNothing())
-              .returning("key"),
-          );
-          for (const { key } of inserted) made.add(key);
+          const empty = missing.map(([, key]) => ({ kind, owner: bare, ...placed(key), value: "" }));
+          const inserted = yield* insertMissing(database, "map_items", empty, "key");
+          for (const key of inserted) made.add(key);
           // Where another writer was faster, its item is there to be locked now, or gone again.
           if (inserted.length === missing.length) break;
         }
@@ -127,11 +112,7 @@ export function mapStore<T>(
           }
           const stored = encodeBounded(codec, value, kind, maxValueBytes);
           if (stored === present.get(key)) continue;
-          yield* rows(
-            insert(bare, placed(key), stored).onConflict((conflict) =>
-              conflict.columns(["kind", "owner", "key"]).doUpdateSet({ value: stored }),
-            ),
-          );
+          yield* rows(put(bare, placed(key), stored));
         }
       }),
 

@@ -3,13 +3,20 @@ import type { Steps } from "./database.ts";
 
 /** How a database spells what the tables are made of. */
 export interface Spelling {
-  /** Text compared and ordered by its bytes. */
+  /** Text of any length. Of MySQL's, trailing spaces do not count in comparisons. */
   readonly text: string;
-  /** The same, where it stands in an index, of at most so many bytes. */
+  /** Text of at most so many bytes, compared and ordered by them: what stands in an index or is compared. */
   readonly key: (bytes: number) => string;
   /** Whole numbers of 64 bits. */
   readonly integer: string;
   readonly bytes: string;
+  /** How a name is quoted that is a word of SQL: `key`, to MySQL. */
+  readonly quote: (name: string) => string;
+  /**
+   * Whether a change of tables commits by itself. Then a start that died half-way through a migration is mended by the next,
+   * which repeats it from its beginning: what is there already must do no harm.
+   */
+  readonly changesCommit: boolean;
   /** What follows the closing parenthesis of a table. */
   readonly tableOptions: string;
   /** Keeps other nodes' migrations out until this transaction ends; empty where beginning it does that. */
@@ -24,6 +31,8 @@ const OWNER = 2047;
 const PART = 1023;
 const KEY = 255;
 const ID = 24;
+/** A full JID. */
+const ADDRESS = 3071;
 
 interface Migration {
   readonly name: string;
@@ -34,40 +43,86 @@ interface Migration {
 const MIGRATIONS: readonly Migration[] = [
   {
     name: "accounts, key_values, map_items",
-    statements: ({ text, key, bytes, tableOptions }) => [
-      `create table accounts (
-        domain ${key(PART)} not null, local ${key(PART)} not null, primary key (domain, local)) ${tableOptions}`,
-      `create table account_keys (
-        domain ${key(PART)} not null, local ${key(PART)} not null, hash ${key(KIND)} not null,
-        salt ${bytes} not null, iterations integer not null, stored_key ${bytes} not null, server_key ${bytes} not null,
-        primary key (domain, local, hash),
-        foreign key (domain, local) references accounts (domain, local) on delete cascade) ${tableOptions}`,
-      `create table key_values (
-        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, value ${text} not null,
-        primary key (kind, owner)) ${tableOptions}`,
-      `create table map_items (
-        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, key ${key(KEY)} not null, long_key ${text},
-        value ${text} not null, primary key (kind, owner, key)) ${tableOptions}`,
-    ],
+    statements: (spelling) => {
+      const { text, key, quote, bytes } = spelling;
+      return [
+        ...table(
+          spelling,
+          "accounts",
+          `domain ${key(PART)} not null, local ${key(PART)} not null, primary key (domain, local)`,
+        ),
+        ...table(
+          spelling,
+          "account_keys",
+          `domain ${key(PART)} not null, local ${key(PART)} not null, hash ${key(KIND)} not null,
+          salt ${bytes} not null, iterations integer not null, stored_key ${bytes} not null, server_key ${bytes} not null,
+          primary key (domain, local, hash),
+          foreign key (domain, local) references accounts (domain, local) on delete cascade`,
+        ),
+        ...table(
+          spelling,
+          "key_values",
+          `kind ${key(KIND)} not null, owner ${key(OWNER)} not null, value ${text} not null, primary key (kind, owner)`,
+        ),
+        ...table(
+          spelling,
+          "map_items",
+          `kind ${key(KIND)} not null, owner ${key(OWNER)} not null, ${quote("key")} ${key(KEY)} not null, long_key ${text},
+          value ${text} not null, primary key (kind, owner, ${quote("key")})`,
+        ),
+      ];
+    },
   },
   {
     name: "archive_items, queue_items, expiring_items",
-    statements: ({ text, key, integer, tableOptions, archiveParts }) => [
-      `create table archive_items (
-        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null,
-        with_key ${key(KEY)} not null, with_full ${text} not null, value ${text} not null,
-        primary key (kind, owner, id)) ${tableOptions} ${archiveParts}`,
-      "create index archive_items_with on archive_items (kind, owner, with_key, id)",
-      `create table queue_items (
-        kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null, value ${text} not null,
-        primary key (kind, owner, id)) ${tableOptions}`,
-      `create table expiring_items (
-        kind ${key(KIND)} not null, key ${key(KEY)} not null, long_key ${text}, value ${text} not null,
-        expires ${integer} not null, primary key (kind, key)) ${tableOptions}`,
-      "create index expiring_items_expires on expiring_items (expires)",
-    ],
+    statements: (spelling) => {
+      const { text, key, quote, integer, archiveParts } = spelling;
+      return [
+        ...table(
+          spelling,
+          "archive_items",
+          `kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null,
+          with_key ${key(KEY)} not null, with_full ${key(ADDRESS)} not null, value ${text} not null,
+          primary key (kind, owner, id)`,
+          { archive_items_with: "kind, owner, with_key, id" },
+          archiveParts,
+        ),
+        ...table(
+          spelling,
+          "queue_items",
+          `kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null, value ${text} not null,
+          primary key (kind, owner, id)`,
+        ),
+        ...table(
+          spelling,
+          "expiring_items",
+          `kind ${key(KIND)} not null, ${quote("key")} ${key(KEY)} not null, long_key ${text}, value ${text} not null,
+          expires ${integer} not null, primary key (kind, ${quote("key")})`,
+          { expiring_items_expires: "expires" },
+        ),
+      ];
+    },
   },
 ];
+
+/** A table, and its indexes: apart from it, or where changes commit one by one, within its own statement. */
+function table(
+  { changesCommit, tableOptions }: Spelling,
+  name: string,
+  columns: string,
+  indexes: Readonly<Record<string, string>> = {},
+  parts = "",
+): readonly string[] {
+  const each = Object.entries(indexes);
+  if (changesCommit) {
+    const within = each.map(([index, of]) => `, index ${index} (${of})`).join("");
+    return [`create table if not exists ${name} (${columns}${within}) ${tableOptions} ${parts}`];
+  }
+  return [
+    `create table ${name} (${columns}) ${tableOptions} ${parts}`,
+    ...each.map(([index, of]) => `create index ${index} on ${name} (${of})`),
+  ];
+}
 
 /**
  * Brings the tables up to date. A database that a newer server has already changed is refused with a plain Error:

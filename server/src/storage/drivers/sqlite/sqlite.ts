@@ -27,6 +27,8 @@ const SPELLING: Spelling = {
   key: () => "text",
   integer: "integer",
   bytes: "blob",
+  quote: (name) => `"${name}"`,
+  changesCommit: false,
   tableOptions: "strict, without rowid",
   lock: "",
   archiveParts: "",
