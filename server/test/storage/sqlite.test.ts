@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import { openDriver } from "../../src/storage/open.ts";
 import { json, StorageError } from "../../src/storage/specs.ts";
 import { accountsSuite } from "../conformance/storage/accounts.ts";
+import { contentsSuite } from "../conformance/storage/contents.ts";
 import { keyValueSuite } from "../conformance/storage/key-value.ts";
 import { mapSuite } from "../conformance/storage/map.ts";
 import { describeCapability, failure, freshAccount, migrated } from "../conformance/storage/suite.ts";
@@ -17,6 +18,7 @@ const sqlite = (path: string, rest = {}) => ({ driver: "sqlite" as const, path, 
 
 const open = (bounds = {}) => migrated(sqlite(join(folder, "suite.sqlite"), bounds));
 accountsSuite("sqlite", open);
+contentsSuite("sqlite", open);
 keyValueSuite("sqlite", open);
 mapSuite("sqlite", open);
 mapSuite("sqlite in memory", (bounds = {}) => migrated(sqlite(":memory:", bounds)), { runs: 10 });

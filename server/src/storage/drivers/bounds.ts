@@ -10,7 +10,11 @@ export const MAX_VALUE_BYTES = 1024 * 1024;
 
 /** Encodes a value for the store, refusing what is larger than the operator allows. */
 export function encodeBounded<T>(codec: Codec<T>, value: T, kind: string, limit: number): string {
-  const stored = codec.encode(value);
+  return checkedValue(codec.encode(value), kind, limit);
+}
+
+/** An encoded value as it is, if the operator allows its size. */
+export function checkedValue(stored: string, kind: string, limit: number): string {
   const bytes = Buffer.byteLength(stored);
   if (bytes > limit) throw new StorageError(`a value of ${kind} is ${bytes} bytes; at most ${limit} are kept`);
   return stored;

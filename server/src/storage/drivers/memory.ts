@@ -1,23 +1,66 @@
 import type { Jid } from "../../xmpp/jid.ts";
 import type { AccountStore, Codec, KeyValueStore, MapStore, ScramHash, ScramKeys, StorageDriver } from "../specs.ts";
 import { checkedKind, encodeBounded, MAX_VALUE_BYTES, positive, type ValueBounds } from "./bounds.ts";
+import { memoryContents, type Sections } from "./memory-contents.ts";
 
 export interface MemoryOptions extends ValueBounds {}
+
+/** By domain and local part. */
+type KeptAccounts = Map<string, Map<string, ReadonlyMap<ScramHash, ScramKeys>>>;
+/** By table and owner. */
+type KeptValues = Map<string, Map<string, string>>;
+/** By table, owner and key. */
+type KeptItems = Map<string, Map<string, Map<string, string>>>;
 
 /** Keeps everything in this process, and nothing longer than it lives: for tests and for trying things out. */
 export function memoryDriver(options: MemoryOptions = {}): StorageDriver {
   const limit = positive("max_value_bytes", options.maxValueBytes, MAX_VALUE_BYTES);
-  const accounts = new Map<string, Map<string, ReadonlyMap<ScramHash, ScramKeys>>>();
-  const values = new Map<string, Map<string, string>>();
-  const items = new Map<string, Map<string, Map<string, string>>>();
+  const accounts: KeptAccounts = new Map();
+  const values: KeptValues = new Map();
+  const items: KeptItems = new Map();
   return {
     name: "memory",
     accounts: () => accountStore(accounts),
     keyValue: (table, codec) => keyValueStore(made(values, checkedKind(table)), codec, table, limit),
     map: (table, codec) => mapStore(made(items, checkedKind(table)), codec, table, limit),
+    contents: memoryContents(sections(accounts, values, items), limit),
     migrate: async () => {},
     healthy: async () => true,
     close: async () => {},
+  };
+}
+
+/** Everything above as records. */
+function sections(accounts: KeptAccounts, values: KeptValues, items: KeptItems): Sections {
+  return {
+    accounts: {
+      *all() {
+        for (const [domain, locals] of accounts) {
+          for (const [local, keys] of locals) {
+            yield { capability: "accounts", domain, local, keys: [...keys.values()].map(copied) };
+          }
+        }
+      },
+      put: ({ domain, local, keys }) => void made(accounts, domain).set(local, byHash(keys)),
+    },
+    keyValue: {
+      *all() {
+        for (const [table, owners] of values) {
+          for (const [owner, value] of owners) yield { capability: "keyValue", table, owner, value };
+        }
+      },
+      put: ({ table, owner, value }) => void made(values, table).set(owner, value),
+    },
+    map: {
+      *all() {
+        for (const [table, owners] of items) {
+          for (const [owner, kept] of owners) {
+            for (const [key, value] of kept) yield { capability: "map", table, owner, key, value };
+          }
+        }
+      },
+      put: ({ table, owner, key, value }) => void made(made(items, table), owner).set(key, value),
+    },
   };
 }
 

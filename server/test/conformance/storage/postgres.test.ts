@@ -6,6 +6,7 @@ import { openDriver } from "../../../src/storage/open.ts";
 import { json, type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import { accountsSuite } from "./accounts.ts";
 import { freePort, startDatabase, type TestDatabase } from "./containers.ts";
+import { contentsSuite } from "./contents.ts";
 import { keyValueSuite } from "./key-value.ts";
 import { mapSuite } from "./map.ts";
 import { raceSuite } from "./race.ts";
@@ -74,6 +75,7 @@ function counter(driver: StorageDriver) {
 
 const open = (bounds = {}) => migrated({ ...options, ...bounds });
 accountsSuite("postgres", open);
+contentsSuite("postgres", open);
 keyValueSuite("postgres", open);
 mapSuite("postgres", open, { runs: 15 });
 raceSuite("postgres", () => emptyDatabase("race"));

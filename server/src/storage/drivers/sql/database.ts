@@ -22,6 +22,9 @@ export interface Tables {
   expiring_items: { kind: string; key: string; long_key: string | null; value: string; expires: number };
 }
 
+/** A row of any of them. */
+export type Row = Record<string, string | number | Uint8Array | null>;
+
 /**
  * The queries of one transaction, each yielded and answered by its rows: so the same text runs awaiting every answer,
  * or in one go where the database is a library and a transaction left open would hold up the process itself.

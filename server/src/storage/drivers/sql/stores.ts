@@ -1,6 +1,7 @@
-import type { Capabilities } from "../../specs.ts";
+import type { Capabilities, Contents } from "../../specs.ts";
 import { checkedKind, MAX_VALUE_BYTES, positive, type ValueBounds } from "../bounds.ts";
 import { accountStore } from "./accounts.ts";
+import { sqlContents } from "./contents.ts";
 import type { Database } from "./database.ts";
 import { keyValueStore } from "./key-value.ts";
 import { mapStore } from "./map.ts";
@@ -9,11 +10,12 @@ import { mapStore } from "./map.ts";
 export function sqlStores(
   database: Database,
   bounds: ValueBounds,
-): Pick<Capabilities, "accounts" | "keyValue" | "map"> {
+): Pick<Capabilities, "accounts" | "keyValue" | "map"> & { readonly contents: Contents } {
   const limit = positive("max_value_bytes", bounds.maxValueBytes, MAX_VALUE_BYTES);
   return {
     accounts: () => accountStore(database),
     keyValue: (table, codec) => keyValueStore(database, checkedKind(table), codec, limit),
     map: (table, codec) => mapStore(database, checkedKind(table), codec, limit),
+    contents: sqlContents(database, bounds),
   };
 }
