@@ -49,7 +49,7 @@ const host = hosts.add("example.org", { name: "default", hooks, accounts: { ...a
 const router = new Router(hosts, sessions, silentLog, metrics);
 const store = memoryDriver();
 await startModules(
-  [...MODULES.values()].map((module) => ({ module, config: module.config?.parse({}), driver: store })),
+  [...MODULES.values()].map((module) => ({ module, config: module.config?.parse({}), driverOf: () => store })),
   {
     hostType: "default",
     hooks,

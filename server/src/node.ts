@@ -4,9 +4,9 @@ import { accountDirectory } from "./auth/directory.ts";
 import type { Guests } from "./auth/guests.ts";
 import type { KeySet } from "./auth/key-sets.ts";
 import {
-  accountObstacles,
   closeDrivers,
   type Drivers,
+  driverOf,
   openAccounts,
   openDrivers,
   openGuests,
@@ -20,16 +20,15 @@ import type { SessionLimits } from "./c2s/session.ts";
 import { realClock } from "./cluster/clock.ts";
 import { type Cluster, ClusterError } from "./cluster/cluster.ts";
 import { openCluster } from "./cluster/open.ts";
-import { check } from "./config/check.ts";
 import { why } from "./config/fill.ts";
 import { ConfigError } from "./config/load.ts";
-import { nearest } from "./config/nearest.ts";
-import type { Config, ListenConfig } from "./config/schema.ts";
+import type { Config, HostTypeConfig, ListenConfig } from "./config/schema.ts";
 import { type Door, openC2s, openHttp, openOps } from "./listeners.ts";
 import type { AccountDirectory, Clock } from "./module/api.ts";
 import { forgetAccount } from "./module/forget.ts";
 import { HookTable } from "./module/hook-table.ts";
-import { type Choice, obstacles, startModules } from "./module/loader.ts";
+import { startModules } from "./module/loader.ts";
+import { chooseModules } from "./module-choice.ts";
 import { MODULES } from "./modules/catalogue.ts";
 import { Tally } from "./net/address.ts";
 import { Certificates, selfSigned, type TicketOptions } from "./net/tls.ts";
@@ -39,7 +38,7 @@ import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
 import { type LocalSession, Sessions } from "./router/sessions.ts";
-import { type StorageDriver, StorageError } from "./storage/specs.ts";
+import { StorageError } from "./storage/specs.ts";
 import { KEEPALIVE_TURNS } from "./stream/stream.ts";
 import { then } from "./util/maybe-promise.ts";
 import { StreamError } from "./xmpp/errors.ts";
@@ -114,8 +113,8 @@ export async function startNode(
     });
     const router = new Router(hosts, sessions, log, metrics);
     const types = addHosts(config, hosts, log, (type, hooks) => {
-      const driver = drivers.get(config.host_types[type]?.storage ?? "") as StorageDriver;
-      const forget = (account: Jid) => forgetAccount(MODULES.values(), driver, account);
+      const keptBy = driverOf(config.host_types[type] as HostTypeConfig, drivers);
+      const forget = (account: Jid) => forgetAccount(MODULES.values(), keptBy, account);
       const serves = (domain: string) => hosts.get(domain)?.type.name === type;
       return accountDirectory({ accounts, hooks, sessions, log, serves, forget });
     });
@@ -209,41 +208,6 @@ export async function startNode(
     await stopAll();
     throw error;
   }
-}
-
-/** Which modules each host type runs, each with its checked configuration. Throws a ConfigError with all that is wrong. */
-function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, readonly Choice[]> {
-  const mistakes = accountObstacles(config, drivers);
-  const chosen = new Map<string, Choice[]>();
-  for (const [type, { modules, storage }] of Object.entries(config.host_types)) {
-    const wanted = modules ?? Object.fromEntries([...MODULES.keys()].map((name) => [name, {}]));
-    const choices: Choice[] = [];
-    for (const [name, table] of Object.entries(wanted)) {
-      const module = MODULES.get(name);
-      if (module === undefined) {
-        const meant = nearest(name, [...MODULES.keys()]);
-        const remedy = meant === undefined ? `there are ${[...MODULES.keys()].join(", ")}` : `did you mean "${meant}"?`;
-        mistakes.push(`host_types.${type}.modules.${name}: there is no such module; ${remedy}`);
-        continue;
-      }
-      const checked = module.config && check(module.config, table, ["host_types", type, "modules", name]);
-      if (checked?.ok === false) mistakes.push(...checked.mistakes);
-      if (module.config === undefined && Object.keys(table).length > 0) {
-        mistakes.push(`host_types.${type}.modules.${name}: this module has no settings; leave its table empty`);
-      }
-      choices.push({
-        module,
-        config: checked?.ok ? checked.data : undefined,
-        driver: drivers.get(storage) as StorageDriver,
-      });
-    }
-    mistakes.push(
-      ...choices.flatMap((choice) => obstacles(choice, choices)).map((why) => `host_types.${type}: ${why}`),
-    );
-    chosen.set(type, choices);
-  }
-  if (mistakes.length > 0) throw new ConfigError(mistakes);
-  return chosen;
 }
 
 /** None where no listener needs any. */

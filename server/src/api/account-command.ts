@@ -1,11 +1,11 @@
 /** `meerkatctl account …`: makes, changes, lists and removes accounts, where the configuration says they are kept. */
 import type { Accounts } from "../auth/accounts.ts";
-import { closeDrivers, openAccounts, openDrivers } from "../auth/stores.ts";
+import { closeDrivers, driverOf, openAccounts, openDrivers } from "../auth/stores.ts";
 import type { Config } from "../config/schema.ts";
 import { forgetAccount } from "../module/forget.ts";
 import { MODULES } from "../modules/catalogue.ts";
 import { silentLog } from "../observe/log.ts";
-import type { StorageDriver } from "../storage/specs.ts";
+import type { DriverOf, StorageDriver } from "../storage/specs.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 
 export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
@@ -39,7 +39,7 @@ export interface Terminal {
 interface Place {
   readonly accounts: Accounts;
   /** Where the modules of the domain keep their data. */
-  readonly store: StorageDriver;
+  readonly keptBy: DriverOf;
 }
 
 type Command = (place: Place, account: Jid, terminal: Terminal) => Promise<string>;
@@ -60,10 +60,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if ((await accounts.setPassword(local, terminal.password())) === "missing") throw absent(bare);
     return `${bare} has a new password`;
   },
-  async remove({ accounts, store }, account) {
+  async remove({ accounts, keptBy }, account) {
     if (!(await accounts.exists(account.local))) throw absent(account.bare);
     await accounts.remove(account.local);
-    await forgetAccount(MODULES.values(), store, account);
+    await forgetAccount(MODULES.values(), keptBy, account);
     return `${account.bare} removed`;
   },
 };
@@ -89,13 +89,13 @@ export async function accountCommand(
     if (found === undefined || type === undefined) {
       throw new UsageError(`"${domain}" is not served here; there are ${[...accounts.keys()].join(", ")}`);
     }
-    for (const name of [...type.accounts, type.storage]) {
+    for (const name of [...type.accounts, type.storage, ...Object.values(type.stores)]) {
       const driver = drivers.get(name) as StorageDriver;
       if (ready.has(driver)) continue;
       await driver.migrate();
       ready.add(driver);
     }
-    return { accounts: found, store: drivers.get(type.storage) as StorageDriver };
+    return { accounts: found, keptBy: driverOf(type, drivers) };
   }
 
   try {

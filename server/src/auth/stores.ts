@@ -7,7 +7,7 @@ import { ConfigError } from "../config/load.ts";
 import type { Config, HostTypeConfig, StorageConfig } from "../config/schema.ts";
 import type { Logger } from "../observe/log.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
-import { type AccountStore, map, type StorageDriver } from "../storage/specs.ts";
+import { type AccountStore, type DriverOf, map, type StorageDriver } from "../storage/specs.ts";
 import { PUBLIC_KEY_ALGORITHMS, secretAlgorithms } from "../xmpp/sasl/token-algorithms.ts";
 import { Accounts, type AccountsOptions, type BearerTokens } from "./accounts.ts";
 import { type ClientTokens, FastTokens } from "./fast-tokens.ts";
@@ -35,6 +35,11 @@ export async function openDrivers(config: Config, log: Logger): Promise<Drivers>
   if (mistakes.length === 0) return drivers;
   await closeDrivers(drivers);
   throw new ConfigError(mistakes);
+}
+
+/** Which driver keeps what tables of a host type. The stores are there: the configuration has been checked. */
+export function driverOf({ storage, stores }: HostTypeConfig, drivers: Drivers): DriverOf {
+  return (table) => drivers.get(Object.hasOwn(stores, table) ? (stores[table] as string) : storage) as StorageDriver;
 }
 
 export async function closeDrivers(drivers: Drivers): Promise<void> {
@@ -156,9 +161,10 @@ export function openAccounts(
   }
   return new Map(
     config.hosts.map(({ domain, type }) => {
-      const { accounts, password_length, storage, jwt } = config.host_types[type] as HostTypeConfig;
+      const hostType = config.host_types[type] as HostTypeConfig;
+      const { accounts, password_length, jwt } = hostType;
       const own = accounts.map((name) => stores.get(name)).filter((store) => store !== undefined);
-      const tokens = openTokens(config, drivers.get(storage));
+      const tokens = openTokens(config, driverOf(hostType, drivers)("fast_tokens"));
       const bearer = jwt && bearerTokens(domain, jwt, keySets?.get(type));
       const visitors = guests?.get(type);
       return [
@@ -263,9 +269,9 @@ export function openGuests(config: Config): ReadonlyMap<string, Guests> {
 }
 
 /** Undefined where there are to be none, or the store cannot keep any. */
-function openTokens(config: Config, driver: StorageDriver | undefined): FastTokens | undefined {
+function openTokens(config: Config, driver: StorageDriver): FastTokens | undefined {
   const { auth } = config;
-  const store = auth.tokens_per_account === 0 ? undefined : driver && map<ClientTokens>("fast_tokens").open(driver);
+  const store = auth.tokens_per_account === 0 ? undefined : map<ClientTokens>("fast_tokens").open(driver);
   if (store === undefined) return undefined;
   return new FastTokens(store, {
     secret: secretOf(config),

@@ -26,8 +26,12 @@ export function contradictions(config: Partial<Config>): string[] {
 function unknownStores({ host_types, storage }: Partial<Config>): string[] {
   if (host_types === undefined || storage === undefined) return [];
   const stores = Object.keys(storage);
-  return Object.entries(host_types).flatMap(([type, { accounts, storage: own }]) => {
-    const named = [...accounts.map((store, i) => [`accounts.${i}`, store]), ["storage", own]] as const;
+  return Object.entries(host_types).flatMap(([type, { accounts, storage: own, stores: tables }]) => {
+    const named = [
+      ...accounts.map((store, i) => [`accounts.${i}`, store]),
+      ["storage", own],
+      ...Object.entries(tables).map(([table, store]) => [`stores.${table}`, store]),
+    ] as const;
     return named
       .filter(([, store]) => !stores.includes(store as string))
       .map(

@@ -261,6 +261,11 @@ const hostType = z.strictObject({
   jwt: jwt.optional().describe("Tokens of an issuer, which let clients in (OAUTHBEARER, RFC 7628)."),
   anonymous: anonymous.optional().describe("Guests: clients without an account, who are let in (ANONYMOUS, RFC 4505)."),
   storage: name.default("main").describe("The store that the modules keep their data in."),
+  stores: z
+    .record(z.string(), name)
+    .default({})
+    .meta({ allowed: "a table of store names" })
+    .describe('Tables that are kept in another store than that, such as `vcards = "company"`; see storage.md.'),
   password_length: count(8, 1, 256).describe("Characters that a new password has at least."),
   modules: z
     .record(z.string(), z.record(z.string(), z.unknown()))

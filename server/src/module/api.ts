@@ -229,6 +229,8 @@ export interface Module<Config, Specs extends StoreSpecs, Api> extends Provider<
   readonly implements: readonly Specification[];
   readonly config?: ZodType<Config>;
   readonly stores?: Specs;
+  /** Where the configuration names no modules, it runs only if there is a store that has its tables. */
+  readonly optional?: boolean;
   /** Started first, stopped last. */
   readonly requires?: readonly Provider<unknown>[];
   start(context: ModuleContext<Config, Specs>): MaybePromise<Api>;

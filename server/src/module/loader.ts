@@ -1,7 +1,7 @@
 /** Starts the modules of a host type, each after those it leans on, and can undo all that they registered. */
 import type { Logger } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { StorageDriver, StoreSpecs } from "../storage/specs.ts";
+import type { DriverOf, StoreSpec, StoreSpecs } from "../storage/specs.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import type {
   AccountDirectory,
@@ -36,24 +36,28 @@ export interface Choice {
   readonly module: AnyModule;
   /** As the module's schema returned it. */
   readonly config: unknown;
-  /** Where it keeps what it must not forget. */
-  readonly driver: StorageDriver;
+  /** Where it keeps what it must not forget, by table. */
+  readonly driverOf: DriverOf;
 }
 
 /** What stands in a module's way; empty when it can start. Asked before anything is opened. */
-export function obstacles({ module, driver }: Choice, chosen: readonly Choice[]): string[] {
-  const specs: StoreSpecs = module.stores ?? {};
-  const lacking = Object.values(specs).filter((spec) => spec.open(driver) === undefined);
+export function obstacles({ module, driverOf }: Choice, chosen: readonly Choice[]): string[] {
   const missing = (module.requires ?? []).filter(
     (needed: Provider<unknown>) => !chosen.some((choice) => choice.module.name === needed.name),
   );
   return [
-    ...lacking.map(
-      (spec) =>
-        `module ${module.name} keeps ${spec.table} in a store that the driver ${driver.name} does not have (${spec.capability})`,
+    ...lacking(module, driverOf).map(
+      ({ table, capability }) =>
+        `module ${module.name} keeps ${table} in a store that the driver ${driverOf(table).name} does not have (${capability}); ` +
+        `name another store for it (stores.${table}), or leave the module out of modules`,
     ),
     ...missing.map((needed: Provider<unknown>) => `module ${module.name} needs module ${needed.name}`),
   ];
+}
+
+/** What a module wants to keep where it cannot be kept. */
+export function lacking({ stores }: AnyModule, driverOf: DriverOf): StoreSpec<unknown>[] {
+  return Object.values((stores ?? {}) as StoreSpecs).filter((spec) => spec.open(driverOf(spec.table)) === undefined);
 }
 
 /** Starts them all; returns what stops them again, last first. */
@@ -79,7 +83,7 @@ export async function startModules(choices: readonly Choice[], ground: Ground): 
 }
 
 function contextOf(
-  { module, config, driver }: Choice,
+  { module, config, driverOf }: Choice,
   { hooks, log, ...ground }: Ground,
   apis: ReadonlyMap<string, unknown>,
   undo: (() => MaybePromise<void>)[],
@@ -105,7 +109,7 @@ function contextOf(
     ...ground,
     config,
     log: log.with({ module: module.name }),
-    stores: Object.fromEntries(Object.entries(specs).map(([key, spec]) => [key, spec.open(driver)])),
+    stores: Object.fromEntries(Object.entries(specs).map(([key, spec]) => [key, spec.open(driverOf(spec.table))])),
     filter<P extends keyof Filters>(point: P, stage: Stage, run: (event: Filters[P]) => MaybePromise<Verdict>) {
       undo.push(hooks.filters[point].add(stage, run));
     },

@@ -277,6 +277,9 @@ export function expiring<T>(table: string, codec: Codec<T> = json()): StoreSpec<
   return { capability: "expiring", table, open: (driver) => driver.expiring?.(table, codec) };
 }
 
+/** Which driver keeps a table: the operator's choice. */
+export type DriverOf = (table: string) => StorageDriver;
+
 export type StoreSpecs = Readonly<Record<string, StoreSpec<unknown>>>;
 export type Stores<S extends StoreSpecs> = {
   readonly [K in keyof S]: S[K] extends StoreSpec<infer Store> ? Store : never;

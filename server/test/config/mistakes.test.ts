@@ -122,6 +122,11 @@ for (const [why, toml, mistakes] of [
     ],
   ],
   [
+    "a table's store is not there",
+    '[host_types.default.stores]\nroster = "mian"',
+    ['host_types.default.stores.roster = "mian": there is no such store; did you mean "main"?'],
+  ],
+  [
     "a host's type is not there",
     'hosts = [{ domain = "a.example", type = "defualt" }]',
     ['hosts.0.type = "defualt": there is no such host type; did you mean "default"?'],

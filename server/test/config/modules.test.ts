@@ -114,9 +114,26 @@ test("a store that cannot keep what the modules keep is refused", async () => {
   const mistakes = await refusals(`${BASE}[storage.company]\n${LDAP}\n[host_types.default]\nstorage = "company"`);
   assert.ok(
     mistakes.includes(
-      "host_types.default: module roster keeps roster in a store that the driver ldap does not have (map)",
+      "host_types.default: module roster keeps roster in a store that the driver ldap does not have (map); " +
+        "name another store for it (stores.roster), or leave the module out of modules",
     ),
   );
+});
+
+test("a table that another store can keep is kept there", async () => {
+  const storage = `${BASE}[storage.company]\n${LDAP}\n[storage.other]\ndriver = "memory"`;
+  const modules = "modules = { roster = {}, private-xml = {} }";
+  const elsewhere = `${storage}\n[host_types.default]\nstorage = "company"\naccounts = ["other"]\n${modules}`;
+  assert.deepEqual(
+    (await refusals(`${elsewhere}\nstores = { roster = "other" }`)).map((mistake) => mistake.replace(/ in .*/, "")),
+    ["host_types.default: module private-xml keeps private_xml"],
+  );
+});
+
+test("a table that no module has is a mistake", async () => {
+  assert.deepEqual(await refusals(`${BASE}[host_types.default.stores]\nrostr = "main"`), [
+    'host_types.default.stores.rostr: no module has such a table; did you mean "roster"?',
+  ]);
 });
 
 test("stores that cannot work as they are written are refused, all of them at once", async (t) => {

@@ -17,7 +17,7 @@ const binder = (name: string, xmlns: string) =>
 function start(hooks: HookTable, ...modules: AnyModule[]) {
   const cluster = new LocalCluster({ kind: "local", nodeId: "n1" });
   return startModules(
-    modules.map((module) => ({ module, config: undefined, driver: memoryDriver() })),
+    modules.map((module) => ({ module, config: undefined, driverOf: () => memoryDriver() })),
     {
       hostType: "default",
       hooks,

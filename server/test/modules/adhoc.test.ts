@@ -78,7 +78,7 @@ async function stage(t: TestContext, settings: object = {}) {
   const stop = await startModules(
     [roster, disco, adhoc, bar].map((module) => {
       const given = module.name === "adhoc" ? settings : {};
-      return { module, config: module.config?.parse(given), driver };
+      return { module, config: module.config?.parse(given), driverOf: () => driver };
     }),
     {
       hostType: "default",

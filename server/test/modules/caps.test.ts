@@ -94,10 +94,10 @@ async function stage(t: TestContext, settings: object = {}, { listens = true } =
   const driver = memoryDriver();
   const stop = await startModules(
     [
-      { module: roster, config: roster.config?.parse({}), driver },
-      { module: disco, config: disco.config?.parse({}), driver },
-      { module: caps, config: caps.config?.parse(settings), driver },
-      { module: listener, config: undefined, driver },
+      { module: roster, config: roster.config?.parse({}), driverOf: () => driver },
+      { module: disco, config: disco.config?.parse({}), driverOf: () => driver },
+      { module: caps, config: caps.config?.parse(settings), driverOf: () => driver },
+      { module: listener, config: undefined, driverOf: () => driver },
     ],
     {
       hostType: "default",

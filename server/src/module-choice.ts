@@ -1,0 +1,67 @@
+/** Which modules each host type runs, and where each keeps what it keeps. */
+import { accountObstacles, type Drivers, driverOf } from "./auth/stores.ts";
+import { check } from "./config/check.ts";
+import { ConfigError } from "./config/load.ts";
+import { nearest } from "./config/nearest.ts";
+import type { Config } from "./config/schema.ts";
+import type { AnyModule } from "./module/api.ts";
+import { type Choice, lacking, obstacles } from "./module/loader.ts";
+import { MODULES } from "./modules/catalogue.ts";
+import type { DriverOf, StoreSpecs } from "./storage/specs.ts";
+
+/** Each module with its checked configuration, by host type. Throws a ConfigError with all that is wrong. */
+export function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, readonly Choice[]> {
+  const mistakes = [...accountObstacles(config, drivers), ...unknownTables(config)];
+  const chosen = new Map<string, readonly Choice[]>();
+  for (const [type, hostType] of Object.entries(config.host_types)) {
+    const keptBy = driverOf(hostType, drivers);
+    const choices: Choice[] = [];
+    for (const [name, table] of Object.entries(hostType.modules ?? unlessNamed(keptBy))) {
+      const module = MODULES.get(name);
+      if (module === undefined) {
+        const there = [...MODULES.keys()];
+        mistakes.push(`host_types.${type}.modules.${name}: there is no such module; ${remedy(name, there)}`);
+        continue;
+      }
+      const checked = module.config && check(module.config, table, ["host_types", type, "modules", name]);
+      if (checked?.ok === false) mistakes.push(...checked.mistakes);
+      if (module.config === undefined && Object.keys(table).length > 0) {
+        mistakes.push(`host_types.${type}.modules.${name}: this module has no settings; leave its table empty`);
+      }
+      choices.push({ module, config: checked?.ok ? checked.data : undefined, driverOf: keptBy });
+    }
+    mistakes.push(
+      ...choices.flatMap((choice) => obstacles(choice, choices)).map((why) => `host_types.${type}: ${why}`),
+    );
+    chosen.set(type, choices);
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return chosen;
+}
+
+/** Every module, but for those that are optional and have nowhere to keep their tables. */
+function unlessNamed(keptBy: DriverOf): Record<string, Record<string, unknown>> {
+  const able = ({ optional, ...module }: AnyModule) => !optional || lacking(module, keptBy).length === 0;
+  return Object.fromEntries([...MODULES].filter(([, module]) => able(module)).map(([name]) => [name, {}]));
+}
+
+/** Besides those of the modules, the tokens that clients are given. */
+const TABLES: ReadonlySet<string> = new Set([
+  "fast_tokens",
+  ...[...MODULES.values()]
+    .flatMap(({ stores }) => Object.values((stores ?? {}) as StoreSpecs))
+    .map(({ table }) => table),
+]);
+
+function unknownTables({ host_types }: Config): string[] {
+  return Object.entries(host_types).flatMap(([type, { stores }]) =>
+    Object.keys(stores)
+      .filter((table) => !TABLES.has(table))
+      .map((table) => `host_types.${type}.stores.${table}: no module has such a table; ${remedy(table, [...TABLES])}`),
+  );
+}
+
+function remedy(name: string, there: readonly string[]): string {
+  const meant = nearest(name, there);
+  return meant === undefined ? `there are ${there.join(", ")}` : `did you mean "${meant}"?`;
+}
