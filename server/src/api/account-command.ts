@@ -7,6 +7,7 @@ import { MODULES } from "../modules/catalogue.ts";
 import { silentLog } from "../observe/log.ts";
 import type { DriverOf, StorageDriver } from "../storage/specs.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
+import { type Terminal, UsageError } from "./command.ts";
 
 export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
 
@@ -20,20 +21,6 @@ export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
 add, ensure and passwd take the password from --password-file FILE, or from standard input.
 The server's configuration is the file named by MEERKAT_CONFIG.
 `;
-
-/** What the operator asked for cannot be done as it was asked; the message says why. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
-/** What a command reads and writes besides the stores. */
-export interface Terminal {
-  /** The password that belongs to the command, from its file or from standard input. */
-  password(): string;
-  /** All of standard input. */
-  input(): string;
-  print(line: string): void;
-}
 
 /** One domain's accounts, its stores ready for use. */
 interface Place {

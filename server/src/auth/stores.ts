@@ -42,6 +42,15 @@ export function driverOf({ storage, stores }: HostTypeConfig, drivers: Drivers):
   return (table) => drivers.get(Object.hasOwn(stores, table) ? (stores[table] as string) : storage) as StorageDriver;
 }
 
+/** Opens one store; nothing is contacted yet. Rejects with a ConfigError if it cannot work as it is. */
+export async function openStore(config: Config, name: string, log: Logger): Promise<StorageDriver> {
+  try {
+    return await openDriver(driverOptions(config.storage[name] as StorageConfig, config.node.data_dir, name, log));
+  } catch (error) {
+    throw new ConfigError([`storage.${name}: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}
+
 export async function closeDrivers(drivers: Drivers): Promise<void> {
   for (const driver of drivers.values()) await driver.close();
 }
