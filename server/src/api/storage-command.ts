@@ -4,7 +4,7 @@ import { openStore } from "../auth/stores.ts";
 import type { Config, StorageConfig } from "../config/schema.ts";
 import { silentLog } from "../observe/log.ts";
 import type { Capability } from "../storage/specs.ts";
-import { type Group, type Options, UsageError } from "./command.ts";
+import { type Group, type Options, Unfinished, UsageError } from "./command.ts";
 import { statusOn } from "./progress.ts";
 import { type Side, StoreCopy, type Surroundings } from "./store-copy.ts";
 
@@ -75,6 +75,9 @@ export async function storageCommand(
         `storage.${to}.value_size is smaller than storage.${from}.value_size: a value of more than ${taken} bytes would stop the copy`,
       );
     }
+  } catch (error) {
+    if (error instanceof Unfinished || !surroundings.signal.aborted) throw error;
+    throw new Unfinished("interrupted: nothing was written");
   } finally {
     surroundings.status.clear();
     await source.driver.close();

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Capability, Contents, StoredRecord } from "../specs.ts";
 import { type Persistence, persistently } from "./persistence.ts";
 
@@ -40,6 +41,9 @@ export async function* pages(
       max = Math.max(1, Math.min(MAX_RECORDS, Math.floor((MEANT_BYTES * records.length) / bytes)));
     }
     pending = next === undefined ? undefined : ask(next);
+    // A driver inside this process answers at once: without a turn of the event loop nobody would hear of Ctrl-C.
+    await turn();
+    persistence.signal.throwIfAborted();
     yield { records: records.filter(isKept), next };
   }
 }
