@@ -28,9 +28,25 @@ export function archiveIdAt(at: number, nth = 0): string {
 /** When the item of an id was archived, milliseconds since 1970; undefined for what is no id. */
 export function archiveTime(id: string): number | undefined {
   if (!ID.test(id)) return undefined;
-  let micros = 0;
-  for (const digit of id.slice(0, TIME_DIGITS)) micros = micros * DIGITS.length + DIGITS.indexOf(digit);
-  return Math.floor(micros / 1000);
+  return Math.floor(micros(id) / 1000);
+}
+
+function micros(id: string): number {
+  let value = 0;
+  for (const digit of id.slice(0, TIME_DIGITS)) value = value * DIGITS.length + DIGITS.indexOf(digit);
+  return value;
+}
+
+/** Whether a text has the form of an archive's ids. */
+export function isArchiveId(text: string): boolean {
+  return ID.test(text);
+}
+
+/** An id for an item that is put behind the one that has `last`, now or, where that one's clock was ahead, right after it. */
+export function archiveIdBehind(last: string | undefined, now = Date.now()): string {
+  const id = archiveId(now);
+  if (last === undefined || last < id) return id;
+  return digits(micros(last) + 1) + chance();
 }
 
 /** The text that all ids of this time or later, milliseconds since 1970, are behind, and no earlier one. */

@@ -58,7 +58,10 @@ export interface ArchiveRange {
   /** Milliseconds since 1970; items of that very millisecond are in. */
   readonly start?: number | undefined;
   readonly end?: number | undefined;
-  /** Items behind, or before, the one with this id, whether it is still there or not (XEP-0059 2). */
+  /**
+   * Items behind, or before, the one with this id, whether it is still there or not (XEP-0059 2). Nothing is behind or
+   * before a text that cannot be an id.
+   */
   readonly after?: string | undefined;
   readonly before?: string | undefined;
 }
@@ -66,7 +69,7 @@ export interface ArchiveRange {
 export interface ArchiveQuery extends ArchiveRange {
   /** Which end of the range the page is taken from. */
   readonly from: "oldest" | "newest";
-  /** Items on the page, at most; 0 or more. */
+  /** Items on the page, at most; 0 or more. A store may end a page at a thousand. */
   readonly max: number;
 }
 

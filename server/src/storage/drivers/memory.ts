@@ -1,9 +1,15 @@
 import type { Jid } from "../../xmpp/jid.ts";
 import type { AccountStore, Codec, KeyValueStore, MapStore, ScramHash, ScramKeys, StorageDriver } from "../specs.ts";
 import { checkedKind, encodeBounded, MAX_VALUE_BYTES, positive, type ValueBounds } from "./bounds.ts";
+import { archiveStore, type KeptArchived } from "./memory/archive.ts";
+import { expiringStore, type KeptExpiring } from "./memory/expiring.ts";
+import { type KeptQueued, queueStore } from "./memory/queue.ts";
 import { memoryContents, type Sections } from "./memory-contents.ts";
 
-export interface MemoryOptions extends ValueBounds {}
+export interface MemoryOptions extends ValueBounds {
+  /** Milliseconds since 1970, by which things expire. */
+  readonly now?: (() => number) | undefined;
+}
 
 /** By domain and local part. */
 type KeptAccounts = Map<string, Map<string, ReadonlyMap<ScramHash, ScramKeys>>>;
@@ -18,11 +24,18 @@ export function memoryDriver(options: MemoryOptions = {}): StorageDriver {
   const accounts: KeptAccounts = new Map();
   const values: KeptValues = new Map();
   const items: KeptItems = new Map();
+  const archives = new Map<string, Map<string, KeptArchived[]>>();
+  const queues = new Map<string, Map<string, KeptQueued[]>>();
+  const expiring = new Map<string, Map<string, KeptExpiring>>();
   return {
     name: "memory",
     accounts: () => accountStore(accounts),
     keyValue: (table, codec) => keyValueStore(made(values, checkedKind(table)), codec, table, limit),
     map: (table, codec) => mapStore(made(items, checkedKind(table)), codec, table, limit),
+    archive: (table, codec) => archiveStore(made(archives, checkedKind(table)), codec, table, limit),
+    queue: (table, codec) => queueStore(made(queues, checkedKind(table)), codec, table, limit),
+    expiring: (table, codec) =>
+      expiringStore(made(expiring, checkedKind(table)), codec, table, limit, options.now ?? Date.now),
     contents: memoryContents(sections(accounts, values, items), limit),
     migrate: async () => {},
     healthy: async () => true,
