@@ -9,15 +9,19 @@ const ID = new RegExp(`^[${DIGITS}]{${TIME_DIGITS + RANDOM_DIGITS}}$`);
 /** Microseconds in a number without losing any: until the year 2255. */
 const LATEST_MS = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
 
-let last = 0;
-
 /**
  * An id for an item that is archived now: behind every other that this process has made, whatever its clock does, and not
  * to be guessed (XEP-0313 5.1).
  */
-export function archiveId(now = Date.now()): string {
-  last = Math.max(last + 1, now * 1000);
-  return digits(last) + chance();
+export const archiveId = archiveIds();
+
+/** Makes ids as `archiveId` does, each behind the others of the same maker. */
+export function archiveIds(): (now?: number) => string {
+  let last = 0;
+  return (now = Date.now()) => {
+    last = Math.max(last + 1, now * 1000);
+    return digits(last) + chance();
+  };
 }
 
 /** An id for an item of another time, in milliseconds since 1970, as an import brings them; `nth` orders those of one millisecond. */

@@ -7,9 +7,12 @@ import { after, test } from "node:test";
 import { openDriver } from "../../src/storage/open.ts";
 import { json, StorageError } from "../../src/storage/specs.ts";
 import { accountsSuite } from "../conformance/storage/accounts.ts";
+import { archiveSuite } from "../conformance/storage/archive.ts";
 import { contentsSuite } from "../conformance/storage/contents.ts";
+import { expiringSuite } from "../conformance/storage/expiring.ts";
 import { keyValueSuite } from "../conformance/storage/key-value.ts";
 import { mapSuite } from "../conformance/storage/map.ts";
+import { queueSuite } from "../conformance/storage/queue.ts";
 import { describeCapability, failure, freshAccount, migrated } from "../conformance/storage/suite.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "meerkat-sqlite-"));
@@ -22,6 +25,15 @@ contentsSuite("sqlite", open);
 keyValueSuite("sqlite", open);
 mapSuite("sqlite", open);
 mapSuite("sqlite in memory", (bounds = {}) => migrated(sqlite(":memory:", bounds)), { runs: 10 });
+
+let now = 1_700_000_000_000;
+archiveSuite("sqlite", open);
+queueSuite("sqlite", open);
+expiringSuite("sqlite", (bounds = {}) => open({ now: () => now, ...bounds }), {
+  pass: (milliseconds) => {
+    now += milliseconds;
+  },
+});
 
 describeCapability("sqlite", "faults", () => {
   test("makes its folder and a file for its owner's eyes only, its log included", async () => {

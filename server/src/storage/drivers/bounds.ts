@@ -20,7 +20,8 @@ export function encodeBounded<T>(codec: Codec<T>, value: T, kind: string, limit:
 export function checkedValue(stored: string, kind: string, limit: number): string {
   const bytes = Buffer.byteLength(stored);
   if (bytes > limit) throw new StorageError(`a value of ${kind} is ${bytes} bytes; at most ${limit} are kept`);
-  if (!isPlainText(stored)) throw new StorageError(`a value of ${kind} has a NUL or half a character, which is not kept`);
+  if (!isPlainText(stored))
+    throw new StorageError(`a value of ${kind} has a NUL or half a character, which is not kept`);
   return stored;
 }
 

@@ -1,9 +1,9 @@
 import type { Jid } from "../../xmpp/jid.ts";
 import type { AccountStore, Codec, KeyValueStore, MapStore, ScramHash, ScramKeys, StorageDriver } from "../specs.ts";
 import { checkedKind, encodeBounded, MAX_VALUE_BYTES, positive, type ValueBounds } from "./bounds.ts";
-import { archiveStore, type KeptArchived } from "./memory/archive.ts";
-import { expiringStore, type KeptExpiring } from "./memory/expiring.ts";
-import { type KeptQueued, queueStore } from "./memory/queue.ts";
+import { archiveSection, archiveStore, type KeptArchived } from "./memory/archive.ts";
+import { expiringSection, expiringStore, type KeptExpiring } from "./memory/expiring.ts";
+import { type KeptQueued, queueSection, queueStore } from "./memory/queue.ts";
 import { memoryContents, type Sections } from "./memory-contents.ts";
 
 export interface MemoryOptions extends ValueBounds {
@@ -21,6 +21,7 @@ type KeptItems = Map<string, Map<string, Map<string, string>>>;
 /** Keeps everything in this process, and nothing longer than it lives: for tests and for trying things out. */
 export function memoryDriver(options: MemoryOptions = {}): StorageDriver {
   const limit = positive("max_value_bytes", options.maxValueBytes, MAX_VALUE_BYTES);
+  const now = options.now ?? Date.now;
   const accounts: KeptAccounts = new Map();
   const values: KeptValues = new Map();
   const items: KeptItems = new Map();
@@ -34,16 +35,23 @@ export function memoryDriver(options: MemoryOptions = {}): StorageDriver {
     map: (table, codec) => mapStore(made(items, checkedKind(table)), codec, table, limit),
     archive: (table, codec) => archiveStore(made(archives, checkedKind(table)), codec, table, limit),
     queue: (table, codec) => queueStore(made(queues, checkedKind(table)), codec, table, limit),
-    expiring: (table, codec) =>
-      expiringStore(made(expiring, checkedKind(table)), codec, table, limit, options.now ?? Date.now),
-    contents: memoryContents(sections(accounts, values, items), limit),
+    expiring: (table, codec) => expiringStore(made(expiring, checkedKind(table)), codec, table, limit, now),
+    contents: memoryContents(
+      {
+        ...sections(accounts, values, items),
+        archive: archiveSection(archives),
+        queue: queueSection(queues),
+        expiring: expiringSection(expiring, now),
+      },
+      limit,
+    ),
     migrate: async () => {},
     healthy: async () => true,
     close: async () => {},
   };
 }
 
-/** Everything above as records. */
+/** Those of the stores below as records. */
 function sections(accounts: KeptAccounts, values: KeptValues, items: KeptItems): Sections {
   return {
     accounts: {

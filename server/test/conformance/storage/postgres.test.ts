@@ -5,10 +5,13 @@ import type { PostgresOptions } from "../../../src/storage/drivers/postgres/post
 import { openDriver } from "../../../src/storage/open.ts";
 import { json, type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import { accountsSuite } from "./accounts.ts";
+import { archiveSuite } from "./archive.ts";
 import { freePort, startDatabase, type TestDatabase } from "./containers.ts";
 import { contentsSuite } from "./contents.ts";
+import { expiringSuite } from "./expiring.ts";
 import { keyValueSuite } from "./key-value.ts";
 import { mapSuite } from "./map.ts";
+import { queueSuite } from "./queue.ts";
 import { raceSuite } from "./race.ts";
 import { describeCapability, eventually, failure, freshAccount, migrated } from "./suite.ts";
 
@@ -78,6 +81,15 @@ accountsSuite("postgres", open);
 contentsSuite("postgres", open);
 keyValueSuite("postgres", open);
 mapSuite("postgres", open, { runs: 15 });
+let now = 1_700_000_000_000;
+archiveSuite("postgres", open, { runs: 15 });
+queueSuite("postgres", open, { runs: 15 });
+expiringSuite("postgres", (bounds = {}) => open({ now: () => now, ...bounds }), {
+  runs: 15,
+  pass: (milliseconds) => {
+    now += milliseconds;
+  },
+});
 raceSuite("postgres", () => emptyDatabase("race"));
 
 describeCapability("postgres", "faults", () => {

@@ -94,6 +94,21 @@ export const ODD_TEXTS = [
   "ı",
 ];
 
+/** Text of this length without repetition, for a database may compress what it indexes; three bytes to a character. */
+export function longText(seed: number, length: number): string {
+  return Array.from({ length }, (_, index) =>
+    String.fromCodePoint(0x4e00 + ((index * 7919 + seed * 104_729) % 20_000)),
+  ).join("");
+}
+
+/** The time once it is later than this one, milliseconds since 1970. */
+export function later(than: number): Promise<number> {
+  return eventually(
+    async () => Date.now(),
+    (now) => now > than,
+  );
+}
+
 /** Asks again until the answer satisfies; fails with the last answer after thirty seconds. */
 export async function eventually<T>(ask: () => Promise<T>, satisfies: (answer: T) => boolean): Promise<T> {
   const until = performance.now() + 30_000;
@@ -101,7 +116,7 @@ export async function eventually<T>(ask: () => Promise<T>, satisfies: (answer: T
     const answer = await ask();
     if (satisfies(answer)) return answer;
     if (performance.now() > until) throw new Error(`still ${String(answer)} after thirty seconds`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 

@@ -3,6 +3,8 @@ import { archiveBound, isArchiveId } from "../../archive-id.ts";
 import type { ArchivedItem, ArchiveRange, ArchiveStore, Codec } from "../../specs.ts";
 import { idBounds, isWith, pageOf, sought } from "../archive-range.ts";
 import { encodeBounded } from "../bounds.ts";
+import type { Section } from "../memory-contents.ts";
+import { storedJid } from "../stored-jid.ts";
 
 export interface KeptArchived {
   readonly id: string;
@@ -89,6 +91,39 @@ export function archiveStore<T>(
       owners.delete(owner.bare);
     },
   };
+}
+
+/** All archives as records, by table and owner. */
+export function archiveSection(tables: Map<string, Map<string, KeptArchived[]>>): Section<"archive"> {
+  return {
+    *all() {
+      for (const [table, owners] of tables) {
+        for (const [owner, kept] of owners) {
+          for (const { id, with: other, stored } of kept) {
+            yield { capability: "archive", table, owner, id, with: other.full, value: stored };
+          }
+        }
+      }
+    },
+    put({ table, owner, id, with: other, value }) {
+      putInPlace(listOf(tables, table, owner), { id, with: storedJid(other), stored: value });
+    },
+  };
+}
+
+/** The list of an owner in a table, made when there is none. */
+export function listOf<Kept>(tables: Map<string, Map<string, Kept[]>>, table: string, owner: string): Kept[] {
+  const owners = tables.get(table) ?? new Map<string, Kept[]>();
+  tables.set(table, owners);
+  const kept = owners.get(owner) ?? [];
+  owners.set(owner, kept);
+  return kept;
+}
+
+/** Puts an item into its place in the order of ids, over what has the same one. */
+export function putInPlace<Kept extends { readonly id: string }>(kept: Kept[], item: Kept): void {
+  const place = firstNotBelow(kept, item.id);
+  kept.splice(place, kept[place]?.id === item.id ? 1 : 0, item);
 }
 
 /** Where the first item stands whose id is not below this text; items mostly come at the end, which is looked at first. */

@@ -1,5 +1,6 @@
 import type { Codec, ExpiringStore } from "../../specs.ts";
 import { encodeBounded, plainKey } from "../bounds.ts";
+import type { Section } from "../memory-contents.ts";
 
 export interface KeptExpiring {
   readonly stored: string;
@@ -58,6 +59,26 @@ export function expiringStore<T>(
       const found = present(key);
       kept.delete(key);
       return found && codec.decode(found.stored);
+    },
+  };
+}
+
+/** All that has not expired as records, by table and key. */
+export function expiringSection(
+  tables: Map<string, Map<string, KeptExpiring>>,
+  now: () => number,
+): Section<"expiring"> {
+  return {
+    *all() {
+      for (const [table, kept] of tables) {
+        for (const [key, { stored, expires }] of kept) {
+          if (expires > now()) yield { capability: "expiring", table, key, value: stored, expires };
+        }
+      }
+    },
+    put({ table, key, value, expires }) {
+      const kept = tables.get(table) ?? new Map<string, KeptExpiring>();
+      tables.set(table, kept.set(key, { stored: value, expires }));
     },
   };
 }

@@ -1,7 +1,8 @@
 import { archiveBound, archiveIdBehind } from "../../archive-id.ts";
 import type { Codec, QueueStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
-import { firstNotBelow } from "./archive.ts";
+import type { Section } from "../memory-contents.ts";
+import { firstNotBelow, listOf, putInPlace } from "./archive.ts";
 
 export interface KeptQueued {
   readonly id: string;
@@ -47,5 +48,19 @@ export function queueStore<T>(
     async clear({ bare }) {
       owners.delete(bare);
     },
+  };
+}
+
+/** All queues as records, by table and owner. */
+export function queueSection(tables: Map<string, Map<string, KeptQueued[]>>): Section<"queue"> {
+  return {
+    *all() {
+      for (const [table, owners] of tables) {
+        for (const [owner, kept] of owners) {
+          for (const { id, stored } of kept) yield { capability: "queue", table, owner, id, value: stored };
+        }
+      }
+    },
+    put: ({ table, owner, id, value }) => putInPlace(listOf(tables, table, owner), { id, stored: value }),
   };
 }

@@ -9,14 +9,16 @@ import {
 } from "kysely";
 import { Pool, type PoolClient, type QueryConfig } from "pg";
 import { type StorageDriver, StorageError } from "../../specs.ts";
-import { positive, type ValueBounds } from "../bounds.ts";
+import { positive } from "../bounds.ts";
 import { answers, deadline } from "../deadline.ts";
 import type { Database, Steps, Tables } from "../sql/database.ts";
 import { migrations, type Spelling } from "../sql/migrations.ts";
-import { sqlStores } from "../sql/stores.ts";
+import { isPrepared } from "../sql/prepared.ts";
+import { type SqlOptions, sqlStores } from "../sql/stores.ts";
+import { archiveMonths } from "./archive-months.ts";
 import { breaksConnection, translated } from "./errors.ts";
 
-export interface PostgresOptions extends ValueBounds {
+export interface PostgresOptions extends SqlOptions {
   readonly host: string;
   /** Default 5432. */
   readonly port?: number | undefined;
@@ -51,7 +53,7 @@ const SPELLING: Spelling = {
   tableOptions: "",
   // Any number that nothing else in this database locks.
   lock: "select pg_advisory_xact_lock(7202170116)",
-  archiveParts: "",
+  archiveParts: "partition by list (kind)",
 };
 
 /** How much longer than the server's own limit an answer is waited for, before the server counts as lost. */
@@ -89,6 +91,9 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
   pool.on("remove", (client) => clients.delete(client));
   pool.on("error", (error) => options.warn?.(`${where}: ${error.message}`));
 
+  /** What prepared texts are called: the same on every connection, for as long as this driver lives. */
+  const names = new Map<string, string>();
+
   let requests = 0;
   async function lend<R>(use: (client: PoolClient) => Promise<R>): Promise<R> {
     if (requests >= max + queue) throw new StorageError(`${where}: ${queue} requests wait for a connection already`);
@@ -120,12 +125,19 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
 
   async function execute(client: PoolClient, query: CompiledQuery, timeout?: number): Promise<readonly unknown[]> {
     const config: QueryConfig & { query_timeout?: number } = { text: query.sql, values: [...query.parameters] };
+    if (isPrepared(query)) config.name = nameOf(query.sql);
     if (timeout !== undefined) config.query_timeout = timeout;
     try {
       return (await client.query(config)).rows;
     } catch (error) {
       throw translated(error, where);
     }
+  }
+
+  function nameOf(text: string): string {
+    const name = names.get(text) ?? `meerkat_${names.size}`;
+    names.set(text, name);
+    return name;
   }
 
   function transact<R>(steps: () => Steps<R>, timeout?: number): Promise<R> {
@@ -147,6 +159,7 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
 
   const run = <T>(query: Compilable<T>) => lend((client) => execute(client, query.compile())) as Promise<readonly T[]>;
 
+  const months = archiveMonths({ transact: (steps) => transact(steps) }, options.now ?? Date.now);
   const stores: Database = {
     dialect: "postgres",
     build: new Kysely<Tables>({
@@ -158,21 +171,30 @@ export function postgresDriver(options: PostgresOptions): StorageDriver {
       },
     }),
     locksRows: true,
+    parts: months,
     run,
     transact: (steps) => transact(steps),
   };
 
+  const { stores: offered, finish } = sqlStores(stores, options);
+
+  /** A database that hangs does not answer a good-bye either. */
+  const end = () =>
+    deadline(pool.end(), connectionTimeout, `${where}: did not close`, () => {
+      for (const client of clients) destroy(client);
+    }).catch((error: unknown) => options.warn?.(String(error)));
+
   let closed: Promise<void> | undefined;
   return {
     name: "postgres",
-    ...sqlStores(stores, options),
-    migrate: () => transact(() => migrations(SPELLING), migrationTimeout),
+    ...offered,
+    async migrate() {
+      await transact(() => migrations(SPELLING), migrationTimeout);
+      await months.ahead();
+    },
     healthy: () => answers(lend((client) => execute(client, CompiledQuery.raw("select 1")))),
     close() {
-      // A database that hangs does not answer a good-bye either.
-      closed ??= deadline(pool.end(), connectionTimeout, `${where}: did not close`, () => {
-        for (const client of clients) destroy(client);
-      }).catch((error: unknown) => options.warn?.(String(error)));
+      closed ??= finish(connectionTimeout).then(end);
       return closed;
     },
   };

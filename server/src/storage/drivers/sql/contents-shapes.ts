@@ -1,5 +1,5 @@
-import { parseJid } from "../../../xmpp/jid.ts";
 import type { Capability, StoredRecord } from "../../specs.ts";
+import { storedJid } from "../stored-jid.ts";
 import type { Row } from "./database.ts";
 import type { Columns } from "./pages.ts";
 import { placed } from "./place.ts";
@@ -59,7 +59,7 @@ export const SHAPES: ReadonlyMap<Capability, Shape> = new Map([
     key: ["kind", "owner", "id"],
     columns: ["kind", "owner", "id", "with_key", "with_full", "value"],
     record: ({ owner, id, with_full }) => ({ owner: owner as string, id: id as string, with: with_full as string }),
-    row: ({ owner, id, with: party }) => ({ owner, id, with_key: placed(bareOf(party)).key, with_full: party }),
+    row: ({ owner, id, with: party }) => ({ owner, id, with_key: placed(storedJid(party).bare).key, with_full: party }),
   }),
   shape("queue", {
     table: "queue_items",
@@ -78,7 +78,3 @@ export const SHAPES: ReadonlyMap<Capability, Shape> = new Map([
     row: ({ key, expires }) => ({ ...placed(key), expires }),
   }),
 ]);
-
-function bareOf(address: string): string {
-  return parseJid(address)?.bare ?? address;
-}

@@ -1,8 +1,9 @@
 import type { Contents } from "../../specs.ts";
 import { checkedKind, checkedValue, MAX_VALUE_BYTES, positive, type ValueBounds } from "../bounds.ts";
+import { intoParts } from "./archive-parts.ts";
 import { copiedAccounts } from "./contents-accounts.ts";
 import { SHAPES } from "./contents-shapes.ts";
-import type { Database } from "./database.ts";
+import type { Database, Steps } from "./database.ts";
 import { putRows, readPage } from "./pages.ts";
 
 /** All that the tables hold. What has expired is left out. */
@@ -26,7 +27,10 @@ export function sqlContents(database: Database, bounds: ValueBounds, now: () => 
         if (record.capability === "accounts") continue;
         checkedValue(record.value, checkedKind(record.table), limit);
       }
-      await database.transact(function* () {
+      const archived = records.flatMap((record) =>
+        record.capability === "archive" ? [{ kind: record.table, id: record.id }] : [],
+      );
+      const put = function* (): Steps<void> {
         yield* accounts.write(records.filter((record) => record.capability === "accounts"));
         for (const [capability, shape] of SHAPES) {
           const own = records.filter((record) => record.capability === capability);
@@ -36,7 +40,8 @@ export function sqlContents(database: Database, bounds: ValueBounds, now: () => 
             own.map((record) => shape.row(record)),
           );
         }
-      });
+      };
+      await intoParts(database, archived, () => database.transact(put));
     },
   };
 }

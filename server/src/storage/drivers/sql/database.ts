@@ -1,5 +1,6 @@
 import type { Compilable, CompiledQuery, Kysely } from "kysely";
 import type { ScramHash } from "../../specs.ts";
+import type { ArchiveParts } from "./archive-parts.ts";
 
 /** The tables, alike in every SQL database. Texts are compared byte by byte. */
 export interface Tables {
@@ -18,6 +19,8 @@ export interface Tables {
   /** `with_key` is the bare JID of `with_full`, or what stands for a long one in the index. */
   archive_items: { kind: string; owner: string; id: string; with_key: string; with_full: string; value: string };
   queue_items: { kind: string; owner: string; id: string; value: string };
+  /** Rows to lock for queues, which may have none of their own. */
+  queue_locks: { number: number };
   /** `expires` in milliseconds since 1970. */
   expiring_items: { kind: string; key: string; long_key: string | null; value: string; expires: number };
 }
@@ -51,6 +54,8 @@ export interface Database {
   readonly build: Kysely<Tables>;
   /** Whether a transaction must lock the row it reads, or is alone anyway. */
   readonly locksRows: boolean;
+  /** Where archives are kept in parts. */
+  readonly parts?: ArchiveParts;
   /** In MySQL a change answers with one row of its own: `Touched`. */
   run<T>(query: Compilable<T>): Promise<readonly T[]>;
   /** Runs all steps or none; what the steps throw goes through as it is. */

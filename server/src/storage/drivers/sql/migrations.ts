@@ -74,7 +74,7 @@ const MIGRATIONS: readonly Migration[] = [
     },
   },
   {
-    name: "archive_items, queue_items, expiring_items",
+    name: "archive_items, queue_items, queue_locks, expiring_items",
     statements: (spelling) => {
       const { text, key, quote, integer, archiveParts } = spelling;
       return [
@@ -93,6 +93,7 @@ const MIGRATIONS: readonly Migration[] = [
           `kind ${key(KIND)} not null, owner ${key(OWNER)} not null, id ${key(ID)} not null, value ${text} not null,
           primary key (kind, owner, id)`,
         ),
+        ...table(spelling, "queue_locks", "number integer not null primary key"),
         ...table(
           spelling,
           "expiring_items",

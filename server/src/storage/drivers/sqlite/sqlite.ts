@@ -10,17 +10,20 @@ import {
   SqliteQueryCompiler,
 } from "kysely";
 import { type StorageDriver, StorageError } from "../../specs.ts";
-import { positive, type ValueBounds } from "../bounds.ts";
+import { positive } from "../bounds.ts";
 import type { Database, Steps, Tables } from "../sql/database.ts";
 import { migrations, type Spelling } from "../sql/migrations.ts";
-import { sqlStores } from "../sql/stores.ts";
+import { type SqlOptions, sqlStores } from "../sql/stores.ts";
 
-export interface SqliteOptions extends ValueBounds {
+export interface SqliteOptions extends Omit<SqlOptions, "batchWriters"> {
   /** A file, made with its folder when missing, or ":memory:". */
   readonly path: string;
   /** Milliseconds to wait for another process's write. The event loop waits along. Default 5000. */
   readonly busyTimeout?: number | undefined;
 }
+
+/** Milliseconds in which batches are written when it closes. */
+const CLOSE_WITHIN = 5000;
 
 const SPELLING: Spelling = {
   text: "text",
@@ -85,9 +88,12 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
     transact: async (steps) => transact(steps),
   };
 
+  // A second batch could not be under way: the first is written within one call.
+  const { stores: offered, finish } = sqlStores(stores, { ...options, batchWriters: 1 });
+
   return {
     name: "sqlite",
-    ...sqlStores(stores, options),
+    ...offered,
     migrate: async () => transact(() => migrations(SPELLING)),
     async healthy() {
       try {
@@ -98,6 +104,7 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
       }
     },
     async close() {
+      await finish(CLOSE_WITHIN);
       if (database.isOpen) database.close();
     },
   };

@@ -1,0 +1,95 @@
+import { isArchiveId } from "../../archive-id.ts";
+import type { ArchivedItem, ArchiveRange, ArchiveStore, Codec } from "../../specs.ts";
+import { idBounds, LAST, pageOf, sought } from "../archive-range.ts";
+import type { Batches } from "../batches.ts";
+import { encodeBounded } from "../bounds.ts";
+import { storedJid } from "../stored-jid.ts";
+import { expireArchive } from "./archive-parts.ts";
+import type { ArchiveQueries, ArchiveRow, Found } from "./archive-queries.ts";
+import type { Database } from "./database.ts";
+import { updateRows } from "./dialects.ts";
+import { placed } from "./place.ts";
+import { removeBelow } from "./removals.ts";
+
+/** What the archives of one database share. */
+export interface Archives {
+  readonly database: Database;
+  readonly queries: ArchiveQueries;
+  readonly appends: Batches<ArchiveRow, void>;
+}
+
+/** Archives, in the table that all kinds share. */
+export function archiveStore<T>(
+  { database, queries, appends }: Archives,
+  kind: string,
+  codec: Codec<T>,
+  maxValueBytes: number,
+): ArchiveStore<T> {
+  const { build, run, transact } = database;
+  const given = ({ id, with_full, value }: Found): ArchivedItem<T> => ({
+    id,
+    with: storedJid(with_full),
+    value: codec.decode(value),
+  });
+  const narrowed = (range: ArchiveRange) => {
+    const { with: other } = range;
+    if (other === undefined) return { narrow: "all", withKey: "", withFull: "" } as const;
+    return { narrow: other.isBare ? "bare" : "full", withKey: placed(other.bare).key, withFull: other.full } as const;
+  };
+
+  return {
+    async append({ bare }, { id, with: other, value }) {
+      if (!isArchiveId(id)) throw new TypeError(`"${id}" is no id of an archive`);
+      const stored = encodeBounded(codec, value, kind, maxValueBytes);
+      const row = { kind, owner: bare, id, with_key: placed(other.bare).key, with_full: other.full, value: stored };
+      await appends.add(`${kind} ${bare}`, row, stored.length + 2 * other.full.length + bare.length + 100);
+    },
+
+    async page({ bare }, query) {
+      const bounds = idBounds(query);
+      if (bounds === undefined) return { items: [], complete: true };
+      const { narrow, withKey, withFull } = narrowed(query);
+      const values = { kind, owner: bare, withKey, withFull, limit: sought(query), ...bounds };
+      const found = await run(queries.page[query.from][narrow](values));
+      return pageOf(found.map(given), query);
+    },
+
+    async get({ bare }, ids) {
+      const found: Found[] = [];
+      for (const some of queries.slices(ids.filter(isArchiveId).sort())) {
+        found.push(...(await run(queries.get(kind, bare, some))));
+      }
+      return found.map(given);
+    },
+
+    async count({ bare }, range, limit) {
+      const bounds = idBounds(range);
+      if (bounds === undefined) return 0;
+      const { narrow, withKey, withFull } = narrowed(range);
+      const [found] = await run(queries.count[narrow]({ kind, owner: bare, withKey, withFull, limit, ...bounds }));
+      // PostgreSQL answers in 64 bits, which arrive as text.
+      return Number(found?.items);
+    },
+
+    async replace({ bare }, id, value) {
+      const stored = encodeBounded(codec, value, kind, maxValueBytes);
+      if (!isArchiveId(id)) return "missing";
+      const update = build
+        .updateTable("archive_items")
+        .set({ value: stored })
+        .where("kind", "=", kind)
+        .where("owner", "=", bare)
+        .where("id", "=", id);
+      return (await transact(() => updateRows(database, update))) > 0 ? "replaced" : "missing";
+    },
+
+    async trim({ bare }, keep) {
+      if (keep === 0) return removeBelow(database, "archive_items", kind, bare, LAST);
+      const [oldest] = await run(queries.newest({ kind, owner: bare, skip: keep - 1 }));
+      if (oldest !== undefined) await removeBelow(database, "archive_items", kind, bare, oldest.id);
+    },
+
+    expire: (before) => expireArchive(database, kind, before),
+    purge: ({ bare }) => removeBelow(database, "archive_items", kind, bare, LAST),
+  };
+}
