@@ -1,6 +1,6 @@
 # The one entrance. Each target is a script of scripts/, and `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
+.PHONY: help up backup restore-drill build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ scale: ## run N Meerkat nodes: make scale N=3
 
 ctl: ## the admin command on a node: make ctl CMD="account list"
 	@. scripts/lib.sh && load_env && dc exec -T meerkat meerkatctl $(CMD)
+
+backup: ## take a set of backups now: databases, directory, log
+	@scripts/backup
+
+restore-drill: ## restore the newest backup into containers of its own and compare; SET= another set, TIME= a moment or latest
+	@SET="$(SET)" TIME="$(TIME)" scripts/restore-drill
 
 doctor: ## what on this machine would be in the way
 	@scripts/doctor

@@ -56,7 +56,7 @@ export const MONITORING = [
 ];
 
 /** Ports of metrics and admin pages; they are never published. */
-export const OPERATIONS_PORTS = [3000, 8405, 9090, 9093, 9100, 9104, 9115, 9121, 9187, 9464];
+export const OPERATIONS_PORTS = [3000, 8405, 9090, 9093, 9100, 9104, 9115, 9121, 9187, 9464, 9465];
 
 type Rule = (service: Service, name: string, model: Model) => string | undefined;
 

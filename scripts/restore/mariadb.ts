@@ -1,0 +1,47 @@
+/** MariaDB from a set: a server of its own image, and the dump read into it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "../../compose/backup/child.ts";
+import type { Tables } from "../../compose/backup/manifest.ts";
+import { asTables } from "../../compose/backup/postgres.ts";
+import { backupCommand, docker, image, ready, type Site, start } from "./docker.ts";
+
+const SUMS = join(import.meta.dirname, "../../compose/backup/mariadb-sums.sql");
+const SECRETS = ["mariadb_password", "mariadb_root_password", "mariadb_backup_password", "mysqld_exporter_password"];
+const CLIENT = ["--socket=/run/mysqld/mysqld.sock", "--user=root"];
+
+export async function startMariadb(site: Site, volumeName: string): Promise<string> {
+  const secrets = SECRETS.flatMap((name) => ["-v", `${site.secrets}/${name}:/run/secrets/${name}:ro`]);
+  const mounts = [
+    "-v",
+    `${volumeName}:/var/lib/mysql`,
+    "--tmpfs",
+    "/run/mysqld:mode=0700,uid=10016,gid=10016",
+    "--tmpfs",
+    "/tmp:mode=1777",
+  ];
+  const container = await start(site, {
+    name: "mariadb",
+    image: image(site, "mariadb"),
+    options: [...mounts, ...secrets],
+  });
+  await ready(container, ["mariadb-admin", ...CLIENT, "--silent", "ping"], 120_000);
+  return container;
+}
+
+/** Reads the set's dump into a server, whose database is empty or is emptied by it. */
+export async function loadMariadb(site: Site, container: string, set: string): Promise<void> {
+  const words = (args: readonly string[]) => args.map((each) => `'${each.replaceAll("'", `'\\''`)}'`).join(" ");
+  const from = words(["docker", ...backupCommand(site, ["read", set, "mariadb/meerkat.sql.zst"])]);
+  const into = words(["docker", "exec", "-i", container, "mariadb", ...CLIENT, "meerkat"]);
+  await run("bash", ["-c", `set -o pipefail; ${from} </dev/null | ${into}`]);
+}
+
+export async function countedMariadb(container: string): Promise<Tables> {
+  const mariadb = (sql: string) =>
+    docker(["exec", "-i", container, "mariadb", ...CLIENT, "--batch", "--raw", "--skip-column-names", "meerkat"], sql);
+  const statements = await mariadb(readFileSync(SUMS, "utf8"));
+  if (statements.trim() === "") return {};
+  const lines = (await mariadb(`SET time_zone = '+00:00';\n${statements}`)).trim().split("\n");
+  return asTables(lines.map((line) => line.split("\t")));
+}

@@ -1,0 +1,35 @@
+/** OpenLDAP from a set: the tree loaded by slapadd, a server on it, a log-in with the service's own password, all of it read. */
+import { entries, sums } from "../../compose/backup/ldif.ts";
+import type { Tables } from "../../compose/backup/manifest.ts";
+import { backupCommand, docker, image, ready, type Site, start } from "./docker.ts";
+
+const CONFIG = "/run/slapd/restore.conf";
+const SOCKET = "ldapi://%2Frun%2Fslapd%2Fldapi";
+
+/** The image's own configuration, less what needs the network: certificates, and the other provider with its long lines. */
+const ALONE = `awk '/^[^ \\t#]/ { skip = /^(TLS|[Ss]ync[Rr]epl|[Mm]ulti[Pp]rovider|[Mm]irror[Mm]ode|[Ss]erver[Ii][Dd]|overlay +syncprov|syncprov-)/ } !skip' /etc/meerkat/slapd.conf > ${CONFIG}`;
+
+export async function startOpenldap(site: Site, set: string, base: string): Promise<string> {
+  const container = await start(site, {
+    name: "openldap",
+    image: image(site, "openldap"),
+    options: [
+      ...["--tmpfs", "/run/slapd:mode=0700,uid=10013,gid=10013", "--tmpfs", "/tmp:mode=1777"],
+      ...["--tmpfs", "/var/lib/ldap:mode=0700,uid=10013,gid=10013", "--ulimit", "nofile=4096:4096", "--init"],
+      ...["-v", `${site.secrets}/ldap_meerkat_password:/run/secrets/ldap_meerkat_password:ro`],
+    ],
+    entrypoint: "sleep",
+    command: ["infinity"],
+  });
+  await docker(["exec", container, "sh", "-c", ALONE]);
+  const ldif = await docker(backupCommand(site, ["read", set, "openldap/tree.ldif.zst"]));
+  await docker(["exec", "-i", container, "slapadd", "-q", "-f", CONFIG, "-b", base], ldif);
+  await docker(["exec", "-d", container, "slapd", "-d", "0", "-f", CONFIG, "-h", SOCKET]);
+  const bind = ["-D", `cn=meerkat,ou=services,${base}`, "-y", "/run/secrets/ldap_meerkat_password"];
+  await ready(container, ["ldapwhoami", "-x", "-H", SOCKET, ...bind], 15_000);
+  return container;
+}
+
+export async function countedOpenldap(container: string, base: string): Promise<Tables> {
+  return sums(entries(await docker(["exec", container, "slapcat", "-f", CONFIG, "-b", base])), base);
+}
