@@ -91,20 +91,23 @@ interface Place {
 }
 
 /**
- * Begins a transaction whose snapshot is of a known place in the log. It is when nothing was written to the log around it and no
- * writing transaction was open in it: then all commits before that place are seen, and none after it. Another transaction is
- * tried until that is so; on a server that never has such a moment the place is near the snapshot, not exact.
+ * Begins a transaction whose snapshot is of a known place in the log: one in which all commits before that place are seen, and
+ * none after it. It is when nothing was written to the log around the snapshot and no other transaction that writes was open in
+ * it: neither in its list, nor begun after the last one that has ended, which is known by our own number being the next. A commit
+ * is in the log before others see it, hence the care. Another transaction is tried until that is so; on a server that never
+ * has such a moment the place is near the snapshot, not exact.
  */
 async function quietPlace(psql: Psql, signal: AbortSignal): Promise<Place> {
   const end = performance.now() + QUIET_MS;
   for (;;) {
     const [before] = await psql.row("SELECT pg_current_wal_insert_lsn();");
     await psql.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
-    const [lsn = "", open, file = "", at = ""] = await psql.row(
-      `SELECT pg_current_wal_insert_lsn(), (SELECT count(*) FROM pg_snapshot_xip(pg_current_snapshot())),
-        pg_walfile_name(pg_current_wal_insert_lsn()), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');`,
+    const [quiet, lsn = "", file = "", at = ""] = await psql.row(
+      `SELECT pg_current_xact_id() = pg_snapshot_xmax(s) AND NOT EXISTS (SELECT 1 FROM pg_snapshot_xip(s)), place,
+        pg_walfile_name(place), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+        FROM (SELECT pg_current_snapshot() AS s, pg_current_wal_insert_lsn() AS place) AS one;`,
     );
-    const exact = before === lsn && open === "0";
+    const exact = quiet === "t" && before === lsn;
     if (exact || performance.now() > end) return { lsn, timeline: Number.parseInt(file.slice(0, 8), 16), at, exact };
     await psql.rows("ROLLBACK;");
     await delay(2, undefined, { signal });
