@@ -81,7 +81,8 @@ function tables(key: string, table: Schema): string[] {
   return options.flatMap((option) => {
     const { [discriminator]: kind, ...others } = define(option).shape ?? {};
     const [value] = kind === undefined ? [] : (define(kind).values ?? []);
-    return [`### ${key}: ${discriminator} = "${value}"`, "", bare(option).meaning, "", ...keyTable(others)];
+    const title = `### ${key}: ${discriminator} = "${value}"`;
+    return [title, "", bare(option).meaning, "", ...keyTable(others), ...innerTables(`${key}.<name>`, option)];
   });
 }
 

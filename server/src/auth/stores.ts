@@ -94,22 +94,7 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         warn,
       };
     case "ldap":
-      return {
-        driver: "ldap",
-        url: store.url,
-        startTls: store.start_tls,
-        ca: store.ca === undefined ? undefined : readAuthority(store.ca),
-        bindDn: store.bind_dn,
-        bindPassword: store.bind_password,
-        base: store.base,
-        scope: store.scope,
-        filter: store.filter,
-        max: store.connections,
-        queue: store.queue,
-        timeout: store.timeout,
-        idleTimeout: store.idle_timeout,
-        warn,
-      };
+      return ldapOptions(store, warn);
     case "http":
       return {
         driver: "http",
@@ -128,6 +113,49 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         longestPause: store.longest_pause,
       };
   }
+}
+
+function ldapOptions(store: StorageConfig & { driver: "ldap" }, warn: (message: string) => void): DriverOptions {
+  const { photo_size, field_size, ...attributes } = store.vcard;
+  const { roster } = store;
+  return {
+    driver: "ldap",
+    url: store.url,
+    order: store.order,
+    startTls: store.start_tls,
+    ca: store.ca === undefined ? undefined : readAuthority(store.ca),
+    bindDn: store.bind_dn,
+    bindPassword: store.bind_password,
+    base: store.base,
+    scope: store.scope,
+    filter: store.filter,
+    max: store.connections,
+    queue: store.queue,
+    connectTimeout: store.connect_timeout,
+    timeout: store.timeout,
+    idleTimeout: store.idle_timeout,
+    lifetime: store.lifetime,
+    pause: store.pause,
+    longestPause: store.longest_pause,
+    pageSize: store.page_size,
+    maxEntries: store.max_entries,
+    vcard: { attributes, photoBytes: photo_size, fieldBytes: field_size },
+    roster: {
+      ...(roster.base !== undefined && { base: roster.base }),
+      filter: roster.filter,
+      only: roster.only,
+      names: roster.name,
+      groupNames: roster.group_name,
+      members: roster.member,
+      department: roster.department,
+      shows: roster.shows,
+      maxGroups: roster.max_groups,
+      maxMembers: roster.max_members,
+      nameBytes: roster.name_size,
+      cacheFor: roster.cache_for,
+    },
+    warn,
+  };
 }
 
 /** What is wrong with the stores that accounts are to come from; empty when nothing is. */

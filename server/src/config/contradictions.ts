@@ -17,6 +17,7 @@ export function contradictions(config: Partial<Config>): string[] {
     ...unreachableLimits(config),
     ...lateRenewal(config),
     ...doubleTls(config),
+    ...impatientDirectories(config),
     ...unfitServices(config),
     ...offeredWithoutKeys(config),
     ...askingInTheClear(config),
@@ -175,10 +176,21 @@ function lateRenewal({ auth }: Partial<Config>): string[] {
 }
 
 function doubleTls({ storage = {} }: Partial<Config>): string[] {
+  return Object.entries(storage).flatMap(([name, store]) => {
+    if (store.driver !== "ldap" || !store.start_tls) return [];
+    const encrypted = [store.url].flat().find((url) => url.startsWith("ldaps:"));
+    if (encrypted === undefined) return [];
+    return [
+      `storage.${name}.start_tls = true: "${encrypted}" is encrypted from the start; take start_tls out, or write ldap://`,
+    ];
+  });
+}
+
+function impatientDirectories({ storage = {} }: Partial<Config>): string[] {
   return Object.entries(storage).flatMap(([name, store]) =>
-    store.driver === "ldap" && store.start_tls && store.url.startsWith("ldaps:")
+    store.driver === "ldap" && store.longest_pause < store.pause
       ? [
-          `storage.${name}.start_tls = true: "${store.url}" is encrypted from the start; take start_tls out, or write ldap://`,
+          `storage.${name}.longest_pause = "${store.longest_pause}ms": must not be less than storage.${name}.pause ("${store.pause}ms")`,
         ]
       : [],
   );

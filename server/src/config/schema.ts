@@ -8,6 +8,7 @@ import { LOG_LEVELS } from "../observe/log.ts";
 import { HTTP_OFFERS } from "../storage/drivers/http/offers.ts";
 import { SCRAM_HASHES, type ScramHash } from "../xmpp/sasl/scram-keys.ts";
 import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
+import { ldapStorage } from "./ldap.ts";
 import {
   count,
   domainName,
@@ -139,37 +140,7 @@ const storage = z.discriminatedUnion("driver", [
       value_size: valueSize,
     })
     .describe("PostgreSQL, shared by all nodes."),
-  z
-    .strictObject({
-      driver: z.literal("ldap"),
-      url: z
-        .string()
-        .regex(/^ldaps?:\/\/[^/]+\/?$/, { error: "must be ldap://host:port or ldaps://host:port" })
-        .meta({ allowed: '"ldap://host:port" or "ldaps://host:port"' })
-        .describe("Where the directory is."),
-      start_tls: flag(false).describe("Whether to encrypt an ldap:// connection before anything else."),
-      ca: ca.describe(
-        "The file of the authority that signed the directory's certificate; else the system's are asked.",
-      ),
-      bind_dn: text.describe("The entry that may search."),
-      bind_password: secret.describe("Its password."),
-      base: text.describe("Where accounts are looked for."),
-      scope: z.enum(["sub", "one"]).default("sub").describe("At any depth below the base, or right below it only."),
-      filter: text
-        .default("(&(objectClass=inetOrgPerson)(uid=%u))")
-        .describe(
-          "Which entry is an account's (RFC 4515): `%u` is its local part, `%d` its domain, `%%` a percent sign.",
-        ),
-      connections: count(5, 1, 100).describe("Connections for searches, and as many again to check passwords."),
-      queue: count(500, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
-      timeout: duration("5s", { min: "100ms", max: "1m" }).describe(
-        "For connecting, for each request, and for waiting for a connection.",
-      ),
-      idle_timeout: duration("1m", { min: "1s", max: "1h" }).describe(
-        "An unused connection is replaced after so long.",
-      ),
-    })
-    .describe("A directory that accounts come from: search, then bind. It keeps nothing else."),
+  ldapStorage,
   z
     .strictObject({
       driver: z.literal("http"),

@@ -5,7 +5,8 @@ export { SCRAM_HASHES, type ScramHash, type ScramKeys } from "../xmpp/sasl/scram
 
 /**
  * What a module can ask of a store. A driver offers the capabilities it can keep its word on; which driver answers
- * is the operator's choice. Methods reject with a StorageError when the database cannot be reached or refuses.
+ * is the operator's choice. Methods reject with a StorageError when the database cannot be reached or refuses, and those
+ * that write with a ReadOnlyError where it is not for this server to fill.
  */
 
 /** Values filed under an account (or the host itself), one each. Owners are taken by their bare JID. */
@@ -139,7 +140,7 @@ export interface ExpiringStore<T> {
   take(key: string): Promise<T | undefined>;
 }
 
-/** Who may log in, and how. LDAP implements `exists` and `verify` alone. */
+/** Who may log in, and how. LDAP makes no accounts, and changes none. */
 export interface AccountStore {
   exists(account: Jid): Promise<boolean>;
   /** Checks a plain password against a store that keeps no SCRAM keys. */
@@ -230,6 +231,8 @@ export interface Contents {
 /** One backend, opened once per named pool. It offers what it can; what it lacks is refused when the config is read. */
 export interface StorageDriver extends Partial<Capabilities> {
   readonly name: string;
+  /** Whether it is filled by others alone: whatever would write rejects with a ReadOnlyError. */
+  readonly readOnly?: boolean;
   /** What `meerkatctl storage copy` works on; a driver that is read only, or an accounts service, has none. */
   readonly contents?: Contents;
   /** Makes or upgrades tables; safe to run on every node at once. */
@@ -242,6 +245,11 @@ export interface StorageDriver extends Partial<Capabilities> {
 /** The database could not be reached, was too slow, or refused: the caller's request may be tried again later. */
 export class StorageError extends Error {
   override readonly name = "StorageError";
+}
+
+/** The store is filled by others, such as a company's directory: no later try can change anything in it. */
+export class ReadOnlyError extends Error {
+  override readonly name = "ReadOnlyError";
 }
 
 export interface Codec<T> {

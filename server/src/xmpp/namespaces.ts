@@ -17,6 +17,7 @@ export const NS = {
   roster: "jabber:iq:roster",
   rosterVersioning: "urn:xmpp:features:rosterver",
   preApproval: "urn:xmpp:features:pre-approval",
+  vcard: "vcard-temp",
   ping: "urn:xmpp:ping",
   time: "urn:xmpp:time",
   version: "jabber:iq:version",

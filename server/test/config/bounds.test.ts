@@ -143,12 +143,39 @@ checkBounds("storage.main", 'driver = "sqlite"', [
 checkBounds("storage.main", 'driver = "memory"', [
   written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
 ]);
-checkBounds("storage.main", 'driver = "ldap"\nurl = "ldap://h"\nbind_dn = "cn=a"\nbind_password = "p"\nbase = "dc=a"', [
+const LDAP = 'driver = "ldap"\nurl = "ldap://h"\nbind_dn = "cn=a"\nbind_password = "p"\nbase = "dc=a"';
+checkBounds("storage.main", LDAP, [
   whole("connections", 5, 1, 100),
   whole("queue", 500, 1, 100_000),
+  written("connect_timeout", 2 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
   written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
   written("idle_timeout", MS.m, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
+  written("lifetime", 5 * MS.m, ["1s", MS.s], ["24h", 24 * MS.h], "999ms", "25h"),
+  written("pause", MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+  written("longest_pause", MS.m, ["1s", MS.s], ["1h", MS.h], "99ms", "61m"),
+  whole("page_size", 500, 1, 10_000),
+  whole("max_entries", 10_000, 1, 1_000_000),
 ]);
+checkBounds(
+  "storage.main.vcard",
+  "",
+  [
+    written("photo_size", 128 * KIB, ["1KiB", KIB], ["1MiB", MIB], "1023B", "1025KiB"),
+    written("field_size", 4 * KIB, ["16B", 16], ["64KiB", 64 * KIB], "15B", "65KiB"),
+  ],
+  `[storage.main]\n${LDAP}\n`,
+);
+checkBounds(
+  "storage.main.roster",
+  "",
+  [
+    whole("max_groups", 1000, 1, 100_000),
+    whole("max_members", 1000, 1, 100_000),
+    written("name_size", KIB, ["16B", 16], ["64KiB", 64 * KIB], "15B", "65KiB"),
+    written("cache_for", 5 * MS.m, ["1s", MS.s], ["24h", 24 * MS.h], "999ms", "25h"),
+  ],
+  `[storage.main]\n${LDAP}\n`,
+);
 checkBounds("storage.main", 'driver = "http"\nurl = "https://h"', [
   whole("connections", 10, 1, 500),
   whole("queue", 500, 1, 100_000),
@@ -172,9 +199,10 @@ checkBounds("host_types.default.anonymous", "", [
   whole("max_guests", 1000, 1, 1_000_000),
 ]);
 
-function checkBounds(section: string, table: string, all: readonly Bounds[]): void {
+/** `before` stands before the section. */
+function checkBounds(section: string, table: string, all: readonly Bounds[], before = ""): void {
   const line = (key: string, value: string | number) =>
-    `[${section}]\n${table}\n${key} = ${typeof value === "string" ? JSON.stringify(value) : value}`;
+    `${before}[${section}]\n${table}\n${key} = ${typeof value === "string" ? JSON.stringify(value) : value}`;
   // Nodes of a cluster have to have a secret in common.
   const secret = section === "cluster" ? '\n[auth]\ndecoy_secret = "s"' : "";
   const valueIn = (toml: string, key: string) => {
@@ -186,7 +214,7 @@ function checkBounds(section: string, table: string, all: readonly Bounds[]): vo
   const of = table.split("\n")[0] === "" ? "" : ` (${table.split("\n")[0]})`;
   for (const { key, fallback, lowest, highest, below, above } of all) {
     test(`${section}.${key}${of} has a default, and takes ${lowest[0]} to ${highest[0]}`, () => {
-      assert.equal(valueIn(`[${section}]\n${table}`, key), fallback);
+      assert.equal(valueIn(`${before}[${section}]\n${table}`, key), fallback);
       for (const [text, value] of [lowest, highest]) assert.equal(valueIn(line(key, text), key), value);
     });
     for (const [text, side] of [

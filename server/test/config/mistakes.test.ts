@@ -207,6 +207,16 @@ for (const [why, toml, mistakes] of [
     'storage.main = { driver = "ldap", url = "ldaps://x", start_tls = true, bind_dn = "d", bind_password = "p", base = "b" }',
     ['storage.main.start_tls = true: "ldaps://x" is encrypted from the start; take start_tls out, or write ldap://'],
   ],
+  [
+    "LDAP is encrypted twice, at one of its servers",
+    'storage.main = { driver = "ldap", url = ["ldap://x", "ldaps://y"], start_tls = true, bind_dn = "d", bind_password = "p", base = "b" }',
+    ['storage.main.start_tls = true: "ldaps://y" is encrypted from the start; take start_tls out, or write ldap://'],
+  ],
+  [
+    "an LDAP server rests for longer than the longest time",
+    'storage.main = { driver = "ldap", url = "ldap://x", pause = "2s", longest_pause = "1s", bind_dn = "d", bind_password = "p", base = "b" }',
+    ['storage.main.longest_pause = "1000ms": must not be less than storage.main.pause ("2000ms")'],
+  ],
 ] as const) {
   test(`a contradiction: ${why}`, () => assert.deepEqual(mistakesIn(toml), mistakes));
 }

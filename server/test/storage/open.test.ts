@@ -18,7 +18,7 @@ test("opens each driver by its name, before its database can be reached", async 
     memory: ["accounts", "keyValue", "map"],
     sqlite: ["accounts", "keyValue", "map"],
     postgres: ["accounts", "keyValue", "map"],
-    ldap: ["accounts"],
+    ldap: ["accounts", "keyValue", "map"],
     http: ["accounts"],
   });
 });
@@ -30,6 +30,10 @@ const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
   ["a queue of less than nothing", { ...postgres, queue: -1 }, /queue .* not -1/],
   ["an address that is no LDAP", { ...ldap, url: "http://localhost" }, /"http:\/\/localhost" is no ldap/],
   ["an LDAP address with a path", { ...ldap, url: "ldap://localhost/dc=x" }, /is no ldap/],
+  ["no LDAP address at all", { ...ldap, url: [] }, /no address of an LDAP server/],
+  ["groups whose filter ends early", { ...ldap, roster: { filter: "(&(cn=x)" } }, /open end/],
+  ["no groups at all", { ...ldap, roster: { maxGroups: 0 } }, /max_groups .* not 0/],
+  ["pictures of no size", { ...ldap, vcard: { photoBytes: 0 } }, /photo_size .* not 0/],
   ["a search without a password", { ...ldap, bindPassword: "" }, /needs a bind password/],
   ["a filter that asks for nobody", { ...ldap, filter: "(uid=%%u)" }, /asks for no %u/],
   ["an address with a secret in it", { ...http, url: "https://a:b@localhost/" }, /is no http:\/\/ or https:/],

@@ -18,14 +18,19 @@ import type { Jid } from "../../../xmpp/jid.ts";
  * percent sign. The filter is parsed before anything is put in, so that nothing put in can change its shape.
  */
 export function filterTemplate(text: string): (account: Jid) => Filter {
-  // The parser forgives a missing end; a parenthesis inside a value is written \28 or \29, so that they must pair.
-  if (text.split("(").length !== text.split(")").length) throw new TypeError(`the LDAP filter ${text} has an open end`);
-  const parsed = FilterParser.parseString(text);
+  const parsed = FilterParser.parseString(checkedFilter(text));
   if (!/%u/.test(text.replaceAll("%%", ""))) throw new TypeError(`the LDAP filter ${text} asks for no %u`);
   return (account) => filled(parsed, account);
 }
 
-function filled(filter: Filter, account: Jid): Filter {
+/** The parser forgives a missing end; a parenthesis inside a value is written \28 or \29, so that they must pair. */
+export function checkedFilter(text: string): string {
+  if (text.split("(").length !== text.split(")").length) throw new TypeError(`the LDAP filter ${text} has an open end`);
+  return text;
+}
+
+/** The filter with an account's name in it. */
+export function filled(filter: Filter, account: Jid): Filter {
   const put = (value: string) => replaced(value, account);
   if (filter instanceof AndFilter)
     return new AndFilter({ filters: filter.filters.map((each) => filled(each, account)) });

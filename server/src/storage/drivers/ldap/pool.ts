@@ -11,6 +11,8 @@ export interface PoolBounds {
   readonly timeout: number;
   /** Milliseconds after which an unused connection is replaced rather than used. */
   readonly idleTimeout: number;
+  /** Milliseconds after which any connection is replaced. */
+  readonly lifetime: number;
 }
 
 interface Waiter {
@@ -38,15 +40,11 @@ export class LdapPool {
   async use<R>(request: (connection: LdapConnection) => Promise<R>): Promise<R> {
     await this.#enter();
     try {
-      const kept = this.#keptConnection();
-      if (kept !== undefined) {
-        try {
-          return await this.#lend(kept, request);
-        } catch (error) {
-          // The server may have hung up while nobody looked. One that was too slow is asked no second time.
-          if (kept.usable || !(error instanceof StorageError) || error.cause === undefined) throw error;
-          if (error instanceof LdapRefusal) throw error;
-        }
+      const connection = this.#keptConnection() ?? (await this.#open());
+      try {
+        return await this.#lend(connection, request);
+      } catch (error) {
+        if (!isWorthAnother(error, connection)) throw error;
       }
       return await this.#lend(await this.#open(), request);
     } finally {
@@ -67,14 +65,16 @@ export class LdapPool {
       return await request(connection);
     } finally {
       this.#lent.delete(connection);
-      if (this.#closed) connection.destroy();
-      else if (connection.usable) this.#idle.push({ connection, since: performance.now() });
+      if (this.#closed || !connection.usable) connection.destroy();
+      else this.#idle.push({ connection, since: performance.now() });
     }
   }
 
   #keptConnection(): LdapConnection | undefined {
     for (let kept = this.#idle.pop(); kept !== undefined; kept = this.#idle.pop()) {
-      const fresh = performance.now() - kept.since < this.#bounds.idleTimeout;
+      const now = performance.now();
+      const { idleTimeout, lifetime } = this.#bounds;
+      const fresh = now - kept.since < idleTimeout && now - kept.connection.since < lifetime;
       if (fresh && kept.connection.usable) return kept.connection;
       kept.connection.destroy();
     }
@@ -107,4 +107,11 @@ export class LdapPool {
     this.#waiting.delete(next);
     next.go();
   }
+}
+
+/** The server may have hung up while nobody looked. One that was too slow is asked no second time. */
+function isWorthAnother(error: unknown, connection: LdapConnection): boolean {
+  if (!(error instanceof StorageError) || error.cause === undefined) return false;
+  if (error instanceof LdapRefusal) return error.isPassing;
+  return !connection.usable;
 }
