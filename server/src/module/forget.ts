@@ -6,7 +6,10 @@ import type { AnyModule } from "./api.ts";
 export async function forgetAccount(modules: Iterable<AnyModule>, driverOf: DriverOf, account: Jid): Promise<void> {
   for (const { stores } of modules) {
     for (const spec of Object.values((stores ?? {}) as StoreSpecs)) {
-      const store = spec.open(driverOf(spec.table));
+      const driver = driverOf(spec.table);
+      // What others fill is theirs to empty.
+      if (driver.readOnly === true) continue;
+      const store = spec.open(driver);
       // Where it cannot be kept, the module does not run.
       if (store === undefined) continue;
       if (spec.capability === "map") await (store as MapStore<unknown>).clear(account);

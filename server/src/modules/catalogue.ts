@@ -11,13 +11,16 @@ import { presence } from "./presence.ts";
 import { privateXml } from "./private-xml.ts";
 import { registration } from "./registration.ts";
 import { roster } from "./roster.ts";
+import { sharedRoster } from "./shared-roster.ts";
 import { time } from "./time.ts";
+import { vcard } from "./vcard.ts";
 import { version } from "./version.ts";
 
 /** Every module there is, by the name that the configuration knows it under. */
 export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
   [
     roster,
+    sharedRoster,
     presence,
     disco,
     contactAddresses,
@@ -29,6 +32,7 @@ export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
     lastActivity,
     time,
     version,
+    vcard,
     privateXml,
     ping,
   ].map((module: AnyModule) => [module.name, module]),

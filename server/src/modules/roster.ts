@@ -12,10 +12,12 @@ import { type Jid, parseJid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
 import { RosterBook, type RosterChange, type Stored } from "./roster/book.ts";
 import { isShown, itemElement, NO_ITEM, type RosterItem, readItem } from "./roster/item.ts";
+import { isAsShared, NOBODY, type SharedContacts } from "./roster/shared.ts";
 import { pushElement, RosterViews } from "./roster/views.ts";
 
 export type { RosterChange } from "./roster/book.ts";
 export { isShown, itemElement, type RosterItem } from "./roster/item.ts";
+export type { SharedContact, SharedContacts } from "./roster/shared.ts";
 
 export interface RosterApi {
   get(account: Jid, contact: Jid): Promise<RosterItem>;
@@ -23,9 +25,9 @@ export interface RosterApi {
   list(account: Jid): Promise<ReadonlyMap<string, RosterItem>>;
   /**
    * Reads, decides and writes in one step; nobody is told. `decide` may be called again, and may throw. Throws not-allowed
-   * where the account has no room for what would be new.
+   * where the account has no room for what would be new. With `always` it can be pushed though all looks as before.
    */
-  change(account: Jid, contact: Jid, decide: (item: RosterItem) => RosterItem): Promise<RosterChange>;
+  change(account: Jid, contact: Jid, decide: (item: RosterItem) => RosterItem, always?: boolean): Promise<RosterChange>;
   /** Tells the interested sessions of a change, if it is one that can be seen in the roster. */
   push(account: Jid, contact: Jid, change: RosterChange): Promise<void>;
   /** Sessions that have asked for the roster, on every node (RFC 6121 2.1.6). */
@@ -64,6 +66,8 @@ export const roster = defineModule({
 
   start({ config: limits, stores, sessions, router, log, filter, iq, on, streamFeature }): RosterApi & {
     whenRemoved(run: Removed): void;
+    /** Lets another say which contacts accounts have besides; the returned function ends it. */
+    share(contacts: SharedContacts): () => void;
   } {
     const book = new RosterBook(stores.items, limits);
     const views = new RosterViews(
@@ -75,7 +79,7 @@ export const roster = defineModule({
     const api: RosterApi = {
       get: (account, contact) => book.get(account, contact),
       list: (account) => book.list(account),
-      change: (account, contact, decide) => book.change(account, contact, decide),
+      change: (account, contact, decide, always) => book.change(account, contact, decide, always),
 
       async push(account, contact, { after, versions }) {
         if (versions === undefined) return;
@@ -137,17 +141,21 @@ export const roster = defineModule({
       const change = await book.change(account, contact, (present) => {
         // A contact that only asks is not in the roster, and goes on asking.
         if (!isShown(present)) throw new StanzaError("item-not-found");
-        return NO_ITEM;
+        const { shared } = present;
+        if (shared === undefined) return NO_ITEM;
+        if (isAsShared(present)) throw new StanzaError("not-allowed", "the contact is a colleague");
+        return { ...present, ...shared, listed: false };
       });
       await api.push(account, contact, change);
-      await removed(account, contact, change.before);
+      // A colleague goes on seeing, and being seen.
+      if (change.before.shared === undefined) await removed(account, contact, change.before);
     }
 
     iq(NS.roster, "query", { account: { get: answer, set } });
     streamFeature(() => element("sub", NS.preApproval));
     streamFeature(() => element("ver", NS.rosterVersioning));
     on("accountRemoved", async ({ account }) => {
-      const items = await book.list(account);
+      const items = await book.listOwn(account);
       await book.clear(account);
       // XEP-0077 3.2: every subscription ends with the account.
       for (const [bare, item] of items) {
@@ -160,6 +168,12 @@ export const roster = defineModule({
       ...api,
       whenRemoved(run) {
         removed = run;
+      },
+      share(contacts) {
+        book.shared = contacts;
+        return () => {
+          book.shared = NOBODY;
+        };
       },
     };
   },

@@ -55,7 +55,9 @@ for (const [settings, mistake] of [
 }
 
 test("every module runs with an empty table, and has a default for each setting", async () => {
-  const tables = [...MODULES.keys()].map((name) => `[host_types.default.modules.${name}]`);
+  // But for those that need a store of a kind of their own.
+  const names = [...MODULES].filter(([, { optional }]) => optional !== true).map(([name]) => name);
+  const tables = names.map((name) => `[host_types.default.modules.${name}]`);
   assert.deepEqual(await refusals(`${BASE}${tables.join("\n")}`), []);
 });
 
@@ -133,6 +135,16 @@ test("a table that another store can keep is kept there", async () => {
 test("a table that no module has is a mistake", async () => {
   assert.deepEqual(await refusals(`${BASE}[host_types.default.stores]\nrostr = "main"`), [
     'host_types.default.stores.rostr: no module has such a table; did you mean "roster"?',
+  ]);
+});
+
+test("a directory has the tables vcards and shared_roster, and no others", async () => {
+  const company = `${BASE}[storage.company]\n${LDAP}\n[host_types.default]\nmodules = { roster = {}, vcard = {}, shared-roster = {}, private-xml = {} }\n`;
+  assert.deepEqual(await refusals(`${company}stores = { vcards = "company" }`), [
+    "host_types.default: module shared-roster keeps shared_roster in a store that the driver memory does not have (map); name another store for it (stores.shared_roster), or leave the module out of modules",
+  ]);
+  assert.deepEqual(await refusals(`${company}stores = { shared_roster = "company", private_xml = "company" }`), [
+    "host_types.default: module private-xml keeps private_xml in a store that the driver ldap does not have (map); name another store for it (stores.private_xml), or leave the module out of modules",
   ]);
 });
 

@@ -23,8 +23,16 @@ export async function startServer(
     toml = "",
     cluster,
     store = memoryDriver(),
+    stores = {},
     clock,
-  }: { toml?: string; cluster?: Cluster; store?: StorageDriver; clock?: Clock } = {},
+  }: {
+    toml?: string;
+    cluster?: Cluster;
+    store?: StorageDriver;
+    /** Those besides, which `toml` must name. */
+    stores?: Readonly<Record<string, StorageDriver>>;
+    clock?: Clock;
+  } = {},
 ): Promise<TestServer> {
   const base = {
     listen: 'listen = [{ kind = "c2s", port = 0, tls = "none" }, { kind = "ops", port = 0 }]',
@@ -36,7 +44,7 @@ export async function startServer(
   const given = Object.entries(base).filter(([key]) => !new RegExp(`^\\s*\\[*${key}[\\].\\s]`, "m").test(toml));
   const config = parseConfig(`${given.map(([, line]) => line).join("\n")}\n${toml}`);
   const node = await startNode(config, silentLog, new AbortController().signal, {
-    drivers: new Map([["main", store]]),
+    drivers: new Map(Object.entries({ main: store, ...stores })),
     ...(cluster === undefined ? {} : { cluster }),
     ...(clock === undefined ? {} : { clock }),
   });

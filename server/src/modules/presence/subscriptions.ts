@@ -40,6 +40,7 @@ export class Subscriptions {
     if (account.bare === contact.bare) return;
 
     const { change, passes } = await this.#move(account, contact, "", (item) => outbound(item, type));
+    if (change.before.shared !== undefined) return this.#remind(account, contact, type);
     await contacts.push(account, contact, change);
     if (!passes) return;
     // RFC 6121 3.2.2: while the contact still has its subscription.
@@ -73,6 +74,10 @@ export class Subscriptions {
     const moved = await this.#move(account, contact, request, (item) => inbound(item, type)).catch(ignoreRefusal);
     if (moved === undefined) return swallow;
     const { change, passes, reply } = moved;
+    if (change.before.shared !== undefined) {
+      if (type === "subscribe") await this.#announce("subscribed", account, contact);
+      return swallow;
+    }
     // RFC 6121 3.1.3: a request is for every available session.
     if (passes && type === "subscribe") return undefined;
     // RFC 6121 3.1.6, 3.2.3, 3.3.3: an answer is for those that keep the roster, and comes before the roster push.
@@ -110,6 +115,13 @@ export class Subscriptions {
     }
   }
 
+  /** Colleagues see each other, whether they ask or not; a client that would take that back is shown that it stands. */
+  async #remind(account: Jid, contact: Jid, type: SubscriptionType): Promise<void> {
+    if (type === "subscribe" || type === "subscribed") return;
+    const { contacts } = this.#parts;
+    await contacts.push(account, contact, await contacts.change(account, contact, (item) => item, true));
+  }
+
   /** A server is there for whoever asks. */
   async #welcome(host: Jid, asker: Jid): Promise<void> {
     await this.#announce("subscribed", host, asker);
@@ -133,6 +145,7 @@ export class Subscriptions {
     let passes = false;
     let reply: SubscriptionType | undefined;
     const change = await this.#parts.contacts.change(account, contact, (item) => {
+      if (item.shared !== undefined) return item;
       const transition = step(item);
       ({ passes, reply } = transition);
       const { to, from, approved } = transition.state;

@@ -8,6 +8,7 @@ import { randomId } from "../../util/ids.ts";
 import { StanzaError } from "../../xmpp/errors.ts";
 import type { Jid } from "../../xmpp/jid.ts";
 import { isEmpty, isShown, looksAlike, NO_ITEM, type RosterItem } from "./item.ts";
+import { NOBODY, ownPart, type SharedContact, type SharedContacts, versionOf, withShared } from "./shared.ts";
 
 export interface RosterChange {
   readonly before: RosterItem;
@@ -47,6 +48,8 @@ export interface BookLimits {
 const LEDGER = "";
 
 export class RosterBook {
+  /** Who says whom accounts have besides. */
+  shared: SharedContacts = NOBODY;
   readonly #store: MapStore<Stored>;
   readonly #limits: BookLimits;
 
@@ -56,23 +59,31 @@ export class RosterBook {
   }
 
   async get(account: Jid, contact: Jid): Promise<RosterItem> {
-    return ((await this.#store.get(account, contact.bare)) as RosterItem | undefined) ?? NO_ITEM;
+    const own = ((await this.#store.get(account, contact.bare)) as RosterItem | undefined) ?? NO_ITEM;
+    return withShared(own, (await this.shared.getEach([account], contact)).get(account.bare));
   }
 
   async list(account: Jid): Promise<ReadonlyMap<string, RosterItem>> {
+    return together(await this.listOwn(account), await this.shared.list(account));
+  }
+
+  /** Without what is only shared. */
+  async listOwn(account: Jid): Promise<ReadonlyMap<string, RosterItem>> {
     return itemsOf(await this.#store.list(account));
   }
 
   /** What many accounts keep of one contact, by their bare JID. */
-  getEach(accounts: readonly Jid[], contact: Jid): Promise<ReadonlyMap<string, RosterItem>> {
-    return this.#store.getEach(accounts, contact.bare) as Promise<ReadonlyMap<string, RosterItem>>;
+  async getEach(accounts: readonly Jid[], contact: Jid): Promise<ReadonlyMap<string, RosterItem>> {
+    const own = (await this.#store.getEach(accounts, contact.bare)) as ReadonlyMap<string, RosterItem>;
+    return together(own, await this.shared.getEach(accounts, contact));
   }
 
   async read(account: Jid): Promise<Roster> {
+    const shared = await this.shared.list(account);
     for (;;) {
       const stored = await this.#store.list(account);
       const ledger = stored.get(LEDGER) as Ledger | undefined;
-      if (ledger !== undefined) return roster(itemsOf(stored), ledger);
+      if (ledger !== undefined) return roster(together(itemsOf(stored), shared), ledger, versionOf(shared));
       await this.#begin(account);
     }
   }
@@ -87,19 +98,25 @@ export class RosterBook {
     decide: (item: RosterItem) => RosterItem,
     always = false,
   ): Promise<RosterChange> {
+    const shared = await this.shared.list(account);
+    const words = shared.get(contact.bare);
+    const suffix = versionOf(shared);
     for (;;) {
       let change: RosterChange | undefined;
       await this.#store.updateTogether(account, [LEDGER, contact.bare], (present) => {
         const ledger = present.get(LEDGER) as Ledger | undefined;
         change = undefined;
         if (ledger === undefined) return present;
-        const before = (present.get(contact.bare) as RosterItem | undefined) ?? NO_ITEM;
-        const after = decide(before);
-        const { versions, next } = this.#enter(ledger, contact, before, after, always);
-        change = { before, after, versions };
-        const kept = new Map<string, Stored>([[LEDGER, next]]);
-        if (!isEmpty(after)) kept.set(contact.bare, after);
-        return kept;
+        const own = (present.get(contact.bare) as RosterItem | undefined) ?? NO_ITEM;
+        const before = withShared(own, words);
+        const kept = ownPart(own, decide(before));
+        const after = withShared(kept, words);
+        const isSeen = always || !looksAlike(before, after);
+        const { versions, next } = this.#enter(ledger, contact, own, kept, isSeen);
+        change = { before, after, versions: versions && { from: versions.from + suffix, to: versions.to + suffix } };
+        const together = new Map<string, Stored>([[LEDGER, next]]);
+        if (!isEmpty(kept)) together.set(contact.bare, kept);
+        return together;
       });
       if (change !== undefined) return change;
       await this.#begin(account);
@@ -124,7 +141,7 @@ export class RosterBook {
     await this.#store.update(account, LEDGER, (present) => present ?? ledger);
   }
 
-  #enter(ledger: Ledger, contact: Jid, before: RosterItem, after: RosterItem, always: boolean) {
+  #enter(ledger: Ledger, contact: Jid, before: RosterItem, after: RosterItem, isSeen: boolean) {
     const { max_items, max_size, max_requests, max_changes } = this.#limits;
     const [was, is] = [measure(before), measure(after)];
     const size = ledger.size - was.size + is.size;
@@ -135,28 +152,40 @@ export class RosterBook {
       throw new StanzaError("not-allowed", `no more than ${max_items} contacts`);
     if (bytes > max_size && bytes > ledger.bytes) throw new StanzaError("not-allowed", "the roster is too large");
     if (asking > max_requests && asking > ledger.asking) throw new StanzaError("not-allowed", "too many requests");
-    if (!always && looksAlike(before, after)) return { versions: undefined, next: { ...ledger, size, bytes, asking } };
+    if (!isSeen) return { versions: undefined, next: { ...ledger, size, bytes, asking } };
     const versions = { from: lastVersion(ledger), to: newVersion() };
     const changes = [...ledger.changes, [versions.to, contact.bare] as const].slice(-max_changes - 1);
     return { versions, next: { size, bytes, asking, changes } };
   }
 }
 
-function roster(items: ReadonlyMap<string, RosterItem>, ledger: Ledger): Roster {
+/** `suffix` is the version of what is shared: to a client that knows another one, anything may have changed. */
+function roster(items: ReadonlyMap<string, RosterItem>, ledger: Ledger, suffix: string): Roster {
   return {
     items,
-    version: lastVersion(ledger),
+    version: lastVersion(ledger) + suffix,
     since(version) {
-      const known = ledger.changes.findIndex(([each]) => each === version);
+      const known = ledger.changes.findIndex(([each]) => each + suffix === version);
       if (known === -1) return undefined;
       const contacts = new Map<string, string>();
       for (const [each, contact] of ledger.changes.slice(known + 1)) {
         contacts.delete(contact);
-        contacts.set(contact, each);
+        contacts.set(contact, each + suffix);
       }
       return contacts;
     },
   };
+}
+
+/** By the same key: of one, or of the other, or of both. */
+function together(
+  own: ReadonlyMap<string, RosterItem>,
+  shared: ReadonlyMap<string, SharedContact>,
+): ReadonlyMap<string, RosterItem> {
+  if (shared.size === 0) return own;
+  const all = new Map(own);
+  for (const [key, words] of shared) all.set(key, withShared(own.get(key) ?? NO_ITEM, words));
+  return all;
 }
 
 function itemsOf(stored: ReadonlyMap<string, Stored>): ReadonlyMap<string, RosterItem> {

@@ -4,6 +4,7 @@ import { StanzaError } from "../../xmpp/errors.ts";
 import { NS } from "../../xmpp/namespaces.ts";
 import { prepareResource } from "../../xmpp/precis.ts";
 import { NO_SUBSCRIPTION, type SubscriptionState, subscriptionName } from "../../xmpp/subscription.ts";
+import type { SharedContact } from "./shared.ts";
 
 export interface RosterItem extends SubscriptionState {
   readonly name: string;
@@ -12,6 +13,8 @@ export interface RosterItem extends SubscriptionState {
   readonly listed: boolean;
   /** The contact's request as it came, kept until it is answered (RFC 6121 3.1.3). */
   readonly request: string;
+  /** What the shared roster says of the contact, where it is in it: both see each other, whatever else they did. Never kept. */
+  readonly shared?: SharedContact | undefined;
 }
 
 export const NO_ITEM: RosterItem = { ...NO_SUBSCRIPTION, name: "", groups: [], listed: false, request: "" };
