@@ -3,11 +3,15 @@
  * that hangs closes no connection, so nothing but this would lead the client to its successor.
  */
 import type { Clock } from "../clock.ts";
-import type { Commands } from "./connection.ts";
 
 export interface TopologyOptions {
   readonly clock: Clock;
-  readonly commands: Commands;
+  readonly commands: {
+    /** How many failed so far. */
+    readonly failures: number;
+    /** Milliseconds that the oldest without an answer has waited. */
+    waitingFor(): number;
+  };
   readonly refresh: () => void;
 }
 
