@@ -93,6 +93,19 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         maxValueBytes: store.value_size,
         warn,
       };
+    case "redis":
+      return {
+        driver: "redis",
+        nodes: store.nodes,
+        cluster: store.cluster,
+        username: store.username,
+        password: store.password,
+        prefix: store.prefix,
+        queue: store.queue,
+        timeout: store.timeout,
+        maxValueBytes: store.value_size,
+        warn,
+      };
     case "ldap":
       return ldapOptions(store, warn);
     case "http":

@@ -7,6 +7,8 @@ export function contradictions(config: Partial<Config>): string[] {
   return [
     ...unknownStores(config),
     ...unknownHostTypes(config),
+    ...accountsInMemory(config),
+    ...severalSingles(config),
     ...lettingNobodyIn(config),
     ...registeringNowhere(config),
     ...unfitTokens(config),
@@ -40,6 +42,26 @@ function unknownStores({ host_types, storage }: Partial<Config>): string[] {
           `host_types.${type}.${key} = "${store}": there is no such store; ${remedy(store as string, stores, "storage")}`,
       );
   });
+}
+
+function accountsInMemory({ host_types = {}, storage = {} }: Partial<Config>): string[] {
+  return Object.entries(host_types).flatMap(([type, { accounts }]) =>
+    accounts.flatMap((store, i) =>
+      storage[store]?.driver === "redis"
+        ? [
+            `host_types.${type}.accounts.${i} = "${store}": Redis may lose what was written last, and keeps no accounts; name a database`,
+          ]
+        : [],
+    ),
+  );
+}
+
+function severalSingles({ storage = {} }: Partial<Config>): string[] {
+  return Object.entries(storage).flatMap(([name, store]) =>
+    store.driver === "redis" && !store.cluster && store.nodes.length > 1
+      ? [`storage.${name}.cluster = false: nodes names ${store.nodes.length}; name one, or take cluster out`]
+      : [],
+  );
 }
 
 function unknownHostTypes({ hosts, host_types }: Partial<Config>): string[] {

@@ -203,6 +203,18 @@ for (const [why, toml, mistakes] of [
     ],
   ],
   [
+    "accounts are kept in Redis",
+    'storage.main = { driver = "redis", nodes = ["r:1"] }',
+    [
+      'host_types.default.accounts.0 = "main": Redis may lose what was written last, and keeps no accounts; name a database',
+    ],
+  ],
+  [
+    "several single Redis",
+    'storage.main = {}\nstorage.fast = { driver = "redis", nodes = ["r:1", "s:1"], cluster = false }',
+    ["storage.fast.cluster = false: nodes names 2; name one, or take cluster out"],
+  ],
+  [
     "LDAP is encrypted twice",
     'storage.main = { driver = "ldap", url = "ldaps://x", start_tls = true, bind_dn = "d", bind_password = "p", base = "b" }',
     ['storage.main.start_tls = true: "ldaps://x" is encrypted from the start; take start_tls out, or write ldap://'],

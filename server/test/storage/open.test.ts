@@ -4,12 +4,20 @@ import { type DriverOptions, openDriver } from "../../src/storage/open.ts";
 
 const postgres = { driver: "postgres", host: "localhost", database: "d", username: "u", password: "p" } as const;
 const ldap = { driver: "ldap", url: "ldap://localhost", bindDn: "cn=s", bindPassword: "p", base: "dc=x" } as const;
+const redis = { driver: "redis", nodes: ["localhost:1"] } as const;
 const http = { driver: "http", url: "https://localhost/accounts" } as const;
 
 test("opens each driver by its name, before its database can be reached", async () => {
   const capabilities = ["accounts", "keyValue", "map"] as const;
   const offers: Record<string, string[]> = {};
-  for (const options of [{ driver: "memory" }, { driver: "sqlite", path: ":memory:" }, postgres, ldap, http] as const) {
+  for (const options of [
+    { driver: "memory" },
+    { driver: "sqlite", path: ":memory:" },
+    postgres,
+    redis,
+    ldap,
+    http,
+  ] as const) {
     const driver = await openDriver(options);
     offers[driver.name] = capabilities.filter((capability) => driver[capability] !== undefined);
     await driver.close();
@@ -18,6 +26,7 @@ test("opens each driver by its name, before its database can be reached", async 
     memory: ["accounts", "keyValue", "map"],
     sqlite: ["accounts", "keyValue", "map"],
     postgres: ["accounts", "keyValue", "map"],
+    redis: ["keyValue", "map"],
     ldap: ["accounts", "keyValue", "map"],
     http: ["accounts"],
   });
@@ -42,6 +51,11 @@ const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
   ["a name with a colon", { ...http, username: "a:b", password: "c" }, /no colon/],
   ["a name and a token", { ...http, username: "a", password: "b", token: "c" }, /not both/],
   ["a service that lets nobody in", { ...http, offers: ["register"] }, /nobody could log in/],
+  ["a Redis that is nowhere", { ...redis, nodes: [] }, /nodes must name one/],
+  ["a Redis without a port", { ...redis, nodes: ["localhost"] }, /"localhost" is not host:port/],
+  ["single Redis that are two", { ...redis, nodes: ["a:1", "b:1"], cluster: false }, /is for a single node/],
+  ["names in Redis that begin with a brace", { ...redis, prefix: "{a}" }, /prefix "{a}"/],
+  ["no requests to Redis", { ...redis, queue: 0 }, /queue .* not 0/],
   ["a filter that ends early", { ...ldap, filter: "(&(uid=%u)" }, /open end/],
 ];
 for (const [what, options, words] of WRONG) {

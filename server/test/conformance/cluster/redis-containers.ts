@@ -10,7 +10,7 @@ const { GenericContainer, Wait } = await import("testcontainers");
 
 const PORTS = [7001, 7002, 7003, 7004, 7005, 7006];
 /** A node that belongs to no cluster, once `startStray` was called. */
-const STRAY = 7007;
+export const STRAY = 7007;
 const PASSWORD = "only-for-tests";
 
 export type TestRedis = Awaited<ReturnType<typeof startRedis>>;
@@ -61,6 +61,13 @@ export async function startRedis() {
     throw new Error(`no master serves ${key}`);
   };
 
+  /** Starts a node that belongs to no cluster, unless it runs; resolves with its host:port. */
+  const alone = async (...settings: string[]): Promise<string> => {
+    if ((await cli(STRAY, "ping").catch(() => "")) !== "PONG") await run("redis-node", String(STRAY), ...settings);
+    await until("the stray node answers", 10_000, async () => (await cli(STRAY, "ping").catch(() => "")) === "PONG");
+    return `${reach(STRAY).host}:${reach(STRAY).port}`;
+  };
+
   return {
     /** What a node of the server needs to connect from here. */
     options: {
@@ -96,11 +103,10 @@ export async function startRedis() {
     restart: (port: number) => run("redis-node", String(port)),
 
     /** Starts a node that belongs to no cluster and has no slots; resolves with its host:port. */
-    async startStray(): Promise<string> {
-      await run("redis-node", String(STRAY));
-      await until("the stray node answers", 10_000, async () => (await cli(STRAY, "ping").catch(() => "")) === "PONG");
-      return `${reach(STRAY).host}:${reach(STRAY).port}`;
-    },
+    startStray: () => alone(),
+
+    /** Starts that node as a Redis that knows of no clusters. */
+    startSingle: () => alone("--cluster-enabled", "no"),
 
     /** Waits until each master has a replica in touch again. */
     healed: () =>

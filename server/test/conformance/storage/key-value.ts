@@ -10,7 +10,7 @@ interface Note {
 }
 
 /** What every store of single values does. */
-export function keyValueSuite(name: string, open: Open): void {
+export function keyValueSuite(name: string, open: Open, { largest = 1024 * 1024 } = {}): void {
   describeCapability(name, "keyValue", () => {
     let driver: StorageDriver;
     let notes: KeyValueStore<Note>;
@@ -84,9 +84,9 @@ export function keyValueSuite(name: string, open: Open): void {
       }
     });
 
-    test("keeps a mebibyte unless told otherwise", async () => {
+    test(`keeps ${largest} bytes unless told otherwise`, async () => {
       const alice = freshAccount();
-      const text = "x".repeat(1024 * 1024 - 11);
+      const text = "x".repeat(largest - 11);
       await notes.set(alice, { text });
       assert.equal((await notes.get(alice))?.text.length, text.length);
       assert.ok((await failure(notes.set(alice, { text: `${text}x` }))) instanceof StorageError);

@@ -1,6 +1,7 @@
 /** All that is kept, for copies: found by SCAN, node after node. */
 import type { Redis } from "ioredis";
 import { type Capability, type Contents, StorageError, type StoredRecord } from "../../specs.ts";
+import { checkedKind, checkedValue, positive } from "../bounds.ts";
 import { type Kind, keysOf, type Place, pattern, placeOf } from "./keys.ts";
 import { parts } from "./queue.ts";
 import type { Requests } from "./requests.ts";
@@ -13,6 +14,9 @@ type Kept = keyof typeof KINDS;
 
 /** Keys that one step looks at; the same at every call, so that a cursor stands for the same keys again. */
 const SCAN_COUNT = 100;
+
+/** Records sent to Redis together. */
+const WRITTEN_AT_ONCE = 250;
 
 /** Where a reading goes on: the node, its cursor, and the last record taken of what that cursor gives. */
 interface Bookmark {
@@ -27,8 +31,9 @@ export function contents(shared: Shared): Contents {
     holds: Object.keys(KINDS) as Kept[],
 
     async read(capability, max, after) {
+      positive("max", max, max);
       const kept = capability as Kept;
-      if (!(kept in KINDS)) return { records: [] };
+      if (!(kept in KINDS)) throw new TypeError(`there are no records of ${capability}`);
       const nodes = await inOrder(requests);
       let at: Bookmark | undefined = after === undefined ? { node: 0, cursor: "0" } : readBookmark(after);
       const records: StoredRecord[] = [];
@@ -53,15 +58,36 @@ export function contents(shared: Shared): Contents {
     },
 
     async write(records) {
-      for (const { value } of records.filter((record) => "value" in record)) {
-        const bytes = Buffer.byteLength(value);
-        if (bytes > maxValueBytes) {
-          throw new StorageError(`a record is ${bytes} bytes; at most ${maxValueBytes} are kept (value_size)`);
-        }
+      // Only the last of a name counts, and commands that are tried again lose their order.
+      const last = new Map<string, StoredRecord>();
+      for (const record of records) last.set(nameOf(record), checked(record, maxValueBytes));
+      const each = [...last.values()];
+      for (let start = 0; start < each.length; start += WRITTEN_AT_ONCE) {
+        await Promise.all(each.slice(start, start + WRITTEN_AT_ONCE).map((record) => write(shared, record)));
       }
-      await Promise.all(records.map((record) => write(shared, record)));
     },
   };
+}
+
+function checked(record: StoredRecord, limit: number): StoredRecord {
+  if (record.capability === "accounts") return record;
+  checkedValue(record.value, checkedKind(record.table), limit);
+  return record;
+}
+
+/** One text for records that go to the same place. */
+function nameOf(record: StoredRecord): string {
+  switch (record.capability) {
+    case "keyValue":
+      return JSON.stringify([record.capability, record.table, record.owner]);
+    case "map":
+    case "expiring":
+      return JSON.stringify([record.capability, record.table, "owner" in record ? record.owner : "", record.key]);
+    case "queue":
+      return JSON.stringify([record.capability, record.table, record.owner, record.id]);
+    default:
+      throw new TypeError(`there are no records of ${record.capability}`);
+  }
 }
 
 /** The masters, always in one order. */
@@ -120,11 +146,12 @@ async function write({ requests, prefix }: Shared, record: StoredRecord): Promis
     case "expiring": {
       const key = keyIn("expiring", { table: record.table, of: record.key });
       // A time that has passed removes it.
-      await requests.run((redis) => redis.set(key, record.value, "PXAT", Math.max(1, Math.floor(record.expires))), "again");
+      await requests.run(
+        (redis) => redis.set(key, record.value, "PXAT", Math.max(1, Math.floor(record.expires))),
+        "again",
+      );
       return;
     }
-    default:
-      throw new StorageError(`${requests.where}: no ${record.capability} are kept here`);
   }
 }
 

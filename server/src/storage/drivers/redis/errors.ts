@@ -44,11 +44,17 @@ export function lost(error: unknown): boolean {
 export function translated(error: unknown, where: string, cause = ""): unknown {
   if (error instanceof StorageError || !(error instanceof Error)) return error;
   const { message } = error;
-  const meaning = OUTSIDE[firstWord(message)] ?? (/ERR .*AUTH/.test(message) ? OUTSIDE.WRONGPASS : undefined);
-  if (meaning !== undefined) return new StorageError(`${where}: ${meaning} (${message})`, { cause: error });
-  if (!untouched(error) && !lost(error) && error.name !== "ClusterAllFailedError") return error;
+  if (meaning(message) === undefined && !untouched(error) && !lost(error)) return error;
   // What closed the connection says more than that it is closed.
-  return new StorageError(`${where}: ${cause === "" ? message : cause}`, { cause: error });
+  const words = meaning(message) === undefined && cause !== "" ? cause : message;
+  const means = meaning(words);
+  return new StorageError(`${where}: ${means === undefined ? words : `${means} (${words})`}`, { cause: error });
+}
+
+function meaning(words: string): string | undefined {
+  if (/^ERR .*AUTH/.test(words)) return OUTSIDE.WRONGPASS;
+  if (/cluster support disabled/.test(words)) return "it is no cluster; set cluster = false";
+  return OUTSIDE[firstWord(words)];
 }
 
 function firstWord(message: string): string {

@@ -39,7 +39,7 @@ export class Requests {
     this.#options = options;
     this.where = `Redis at ${options.nodes.join(", ")}`;
     this.client = openClient(options, options.timeout, ({ message }) => {
-      this.#problem = message;
+      if (message !== "Connection is closed." || this.#problem === "") this.#problem = message;
     });
     const { client } = this;
     if (client instanceof Cluster) {
