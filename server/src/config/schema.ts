@@ -9,7 +9,7 @@ import { HTTP_OFFERS } from "../storage/drivers/http/offers.ts";
 import { SCRAM_HASHES, type ScramHash } from "../xmpp/sasl/scram-keys.ts";
 import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
 import { ldapStorage } from "./ldap.ts";
-import { redisStorage } from "./redis-storage.ts";
+import { redisStorage } from "./redis.ts";
 import {
   count,
   domainName,

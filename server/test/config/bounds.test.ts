@@ -143,11 +143,16 @@ checkBounds("storage.main", 'driver = "sqlite"', [
 checkBounds("storage.main", 'driver = "memory"', [
   written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
 ]);
-checkBounds("storage.fast", 'driver = "redis"\nnodes = ["r:1"]', [
-  whole("queue", 10_000, 100, 1_000_000),
-  written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
-  written("value_size", 64 * KIB, ["1KiB", KIB], ["16MiB", 16 * MIB], "1023B", "17MiB"),
-]);
+checkBounds(
+  "storage.fast",
+  'driver = "redis"\nnodes = ["r:1"]',
+  [
+    whole("queue", 10_000, 100, 1_000_000),
+    written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+    written("value_size", 64 * KIB, ["1KiB", KIB], ["16MiB", 16 * MIB], "1023B", "17MiB"),
+  ],
+  '[storage.main]\ndriver = "memory"\n',
+);
 const LDAP = 'driver = "ldap"\nurl = "ldap://h"\nbind_dn = "cn=a"\nbind_password = "p"\nbase = "dc=a"';
 checkBounds("storage.main", LDAP, [
   whole("connections", 5, 1, 100),

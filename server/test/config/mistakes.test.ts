@@ -211,7 +211,7 @@ for (const [why, toml, mistakes] of [
   ],
   [
     "several single Redis",
-    'storage.main = {}\nstorage.fast = { driver = "redis", nodes = ["r:1", "s:1"], cluster = false }',
+    'storage.main = { driver = "memory" }\nstorage.fast = { driver = "redis", nodes = ["r:1", "s:1"], cluster = false }',
     ["storage.fast.cluster = false: nodes names 2; name one, or take cluster out"],
   ],
   [
