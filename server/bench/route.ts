@@ -56,7 +56,7 @@ await startModules(
     sessions,
     accounts: host.type.accounts,
     router,
-    clock: { seconds: () => 0, after: () => () => {} },
+    clock: { seconds: () => 0, milliseconds: () => 0, after: () => () => {} },
     log: silentLog,
     metrics,
   },

@@ -44,7 +44,11 @@ import { then } from "./util/maybe-promise.ts";
 import { StreamError } from "./xmpp/errors.ts";
 import { type Jid, rememberJids } from "./xmpp/jid.ts";
 
-const wallClock: Clock = { seconds: () => Math.floor(Date.now() / 1000), after: realClock.after };
+const wallClock: Clock = {
+  seconds: () => Math.floor(Date.now() / 1000),
+  milliseconds: Date.now,
+  after: realClock.after,
+};
 
 /** How often the stores are asked whether they are well, milliseconds. */
 const STORE_CHECK_MS = 5000;

@@ -124,6 +124,8 @@ export type BindFeature = (session: Session, request: Element) => MaybePromise<E
 export interface Clock {
   /** Seconds since 1970, whole. */
   seconds(): number;
+  /** Milliseconds since 1970, whole. */
+  milliseconds(): number;
   /** Runs once after so many milliseconds; the returned function calls it off. Never keeps the process alive. */
   after(milliseconds: number, run: () => void): () => void;
 }

@@ -6,6 +6,7 @@ import { caps } from "./caps.ts";
 import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
 import { lastActivity } from "./last-activity.ts";
+import { mam } from "./mam.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
 import { privateXml } from "./private-xml.ts";
@@ -34,6 +35,7 @@ export const MODULES: ReadonlyMap<string, AnyModule> = new Map(
     version,
     vcard,
     privateXml,
+    mam,
     ping,
   ].map((module: AnyModule) => [module.name, module]),
 );

@@ -6,7 +6,11 @@ export class WoundClock implements Clock {
   readonly #clock = new HandClock();
 
   seconds(): number {
-    return 1_700_000_000 + Math.floor(this.#clock.now() / 1000);
+    return Math.floor(this.milliseconds() / 1000);
+  }
+
+  milliseconds(): number {
+    return 1_700_000_000_000 + Math.floor(this.#clock.now());
   }
 
   after(milliseconds: number, run: () => void): () => void {

@@ -1,0 +1,104 @@
+/** XEP-0313: every account's archive of what it was sent and has sent, and how its clients read it. */
+import { z } from "zod";
+import { count, duration } from "../config/values.ts";
+import { defineModule, type Envelope } from "../module/api.ts";
+import { swallow } from "../module/hooks.ts";
+import { archiveIds } from "../storage/archive-id.ts";
+import { archive } from "../storage/specs.ts";
+import { type MaybePromise, then } from "../util/maybe-promise.ts";
+import type { Element } from "../xml/element.ts";
+import type { Jid } from "../xmpp/jid.ts";
+import { NS } from "../xmpp/namespaces.ts";
+import { idIn, isKept, stamped } from "./mam/kept.ts";
+import { answerMetadata, answerQuery, queryForm } from "./mam/queries.ts";
+import { Retention } from "./mam/retention.ts";
+
+const config = z.strictObject({
+  /** How long messages are kept; 0s for ever. */
+  keep_for: duration("0s", { max: "3650d" }),
+  /** Messages of one account that are kept, the newest; 0 for any number. */
+  keep_count: count(0, 0, 100_000_000),
+  /** How often what is too much or too old is removed. */
+  sweep_every: duration("1h", { min: "1m", max: "24h" }),
+  /** Messages of a page that does not say how many. */
+  page: count(50, 1, 1000),
+  /** Messages of the largest page. */
+  max_page: count(250, 1, 1000),
+});
+
+/** Messages as their XML. */
+const text = { encode: (xml: string) => xml, decode: (stored: string) => stored };
+
+export const mam = defineModule({
+  name: "mam",
+  implements: [
+    { xep: 313, version: "1.1.3" },
+    { xep: 59, version: "1.0" },
+    { xep: 359, version: "0.7.0" },
+    { xep: 334, version: "0.4.0" },
+  ],
+  config,
+  stores: { messages: archive<string>("mam", text) },
+
+  start({
+    config: settings,
+    stores: { messages },
+    accounts,
+    sessions,
+    clock,
+    log,
+    metrics,
+    filter,
+    on,
+    iq,
+    feature,
+    onStop,
+  }) {
+    const ids = archiveIds();
+    const nextId = () => ids(clock.milliseconds());
+    const kept = metrics.counter("xmpp_archived_messages_total", "Messages written to archives.");
+    const retention = new Retention(messages, settings, clock, log);
+
+    async function record(owner: Jid, id: string, party: Jid, message: Element): Promise<undefined> {
+      await messages.append(owner, { id, with: party, value: message.toXml() });
+      kept.inc();
+      retention.noteAppended(owner);
+    }
+
+    const isHere = (account: Jid): MaybePromise<boolean> => sessions.of(account).length > 0 || accounts.exists(account);
+
+    // The stanza goes on, and counts as handled (XEP-0198), only when it is committed.
+    filter("userSend", "record", ({ stanza, from, to }) => {
+      if (stanza.name !== "message" || !isKept(stanza)) return;
+      // A message to oneself is in the one archive once.
+      if (to.bare !== from.bare) return record(from.toBare(), nextId(), to, stanza.with({ to: to.full }));
+    });
+
+    filter("localDelivery", "rewrite", (envelope) => {
+      const { stanza, to } = envelope;
+      if (stanza.name !== "message" || to.local === "") return;
+      if (!isKept(stanza)) return stamp(envelope, undefined);
+      return then(isHere(to), (isThere) => stamp(envelope, isThere ? nextId() : undefined));
+    });
+    filter("localDelivery", "record", ({ stanza, from, to }) => {
+      if (stanza.name !== "message") return;
+      const id = idIn(stanza, to.bare);
+      if (id !== undefined) return record(to.toBare(), id, from, stanza);
+    });
+    // Whoever reads the archive finds it there.
+    filter("offlineMessage", "copy", ({ stanza, to }) => (idIn(stanza, to.bare) === undefined ? undefined : swallow));
+
+    on("accountRemoved", ({ account }) => messages.purge(account));
+    onStop(() => retention.stop());
+
+    const pages = { default: settings.page, largest: settings.max_page };
+    iq(NS.mam, "query", { account: { get: queryForm, set: (request) => answerQuery(messages, request, pages) } });
+    iq(NS.mam, "metadata", { account: { get: (request) => answerMetadata(messages, request) } });
+    feature(`${NS.mam}#extended`, "account");
+    feature(NS.stanzaId, "account");
+  },
+});
+
+function stamp(envelope: Envelope, id: string | undefined): undefined {
+  envelope.stanza = stamped(envelope.stanza, envelope.to.bare, id);
+}
