@@ -11,12 +11,12 @@ import type { DriverOf, StoreSpecs } from "./storage/specs.ts";
 
 /** Each module with its checked configuration, by host type. Throws a ConfigError with all that is wrong. */
 export function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, readonly Choice[]> {
-  const mistakes = [...accountObstacles(config, drivers), ...unknownTables(config)];
+  const mistakes = [...accountObstacles(config, drivers), ...unknownTables(config), ...unwanted(config)];
   const chosen = new Map<string, readonly Choice[]>();
   for (const [type, hostType] of Object.entries(config.host_types)) {
     const keptBy = driverOf(hostType, drivers);
     const choices: Choice[] = [];
-    for (const [name, table] of Object.entries(hostType.modules ?? unlessNamed(keptBy))) {
+    for (const [name, table] of Object.entries(hostType.modules ?? unlessNamed(hostType.without, keptBy))) {
       const module = MODULES.get(name);
       if (module === undefined) {
         const there = [...MODULES.keys()];
@@ -39,10 +39,22 @@ export function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<str
   return chosen;
 }
 
-/** Every module, but for those that are optional and have nowhere to keep their tables. */
-function unlessNamed(keptBy: DriverOf): Record<string, Record<string, unknown>> {
-  const able = ({ optional, ...module }: AnyModule) => !optional || lacking(module, keptBy).length === 0;
-  return Object.fromEntries([...MODULES].filter(([, module]) => able(module)).map(([name]) => [name, {}]));
+/** Every module, but for those that are not wanted, and those that are optional and have nowhere to keep their tables. */
+function unlessNamed(without: readonly string[], keptBy: DriverOf): Record<string, Record<string, unknown>> {
+  const runs = (module: AnyModule) =>
+    !without.includes(module.name) && (module.optional !== true || lacking(module, keptBy).length === 0);
+  return Object.fromEntries([...MODULES].filter(([, module]) => runs(module)).map(([name]) => [name, {}]));
+}
+
+function unwanted({ host_types }: Config): string[] {
+  return Object.entries(host_types).flatMap(([type, { modules, without }]) => [
+    ...without
+      .filter((name) => !MODULES.has(name))
+      .map((name) => `host_types.${type}.without: there is no module "${name}"; ${remedy(name, [...MODULES.keys()])}`),
+    ...(modules !== undefined && without.length > 0
+      ? [`host_types.${type}.without: modules says which run; take one of the two out`]
+      : []),
+  ]);
 }
 
 /** Besides those of the modules, the tokens that clients are given. */

@@ -245,6 +245,7 @@ const hostType = z.strictObject({
     .optional()
     .meta({ allowed: "tables", fallback: "every module" })
     .describe("The modules of this type, a table each; see below."),
+  without: z.array(z.string()).default([]).describe("Modules that do not run, where `modules` does not say which do."),
 });
 
 const limits = z.strictObject({

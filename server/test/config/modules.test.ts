@@ -132,6 +132,22 @@ test("a table that another store can keep is kept there", async () => {
   );
 });
 
+test("a module that is not wanted does not run, and needs no store", async () => {
+  assert.deepEqual(await refusals(`${BASE}[host_types.default]\nwithout = ["mam"]`), []);
+  assert.deepEqual(await refusals(`${BASE}[host_types.default]\nwithout = ["roster"]`), [
+    ...["presence", "disco", "last-activity"].map((name) => `host_types.default: module ${name} needs module roster`),
+  ]);
+});
+
+test("what is not wanted is a module, and is said where nothing else says it", async () => {
+  assert.deepEqual(await refusals(`${BASE}[host_types.default]\nwithout = ["mma"]`), [
+    'host_types.default.without: there is no module "mma"; did you mean "mam"?',
+  ]);
+  assert.deepEqual(await refusals(`${BASE}[host_types.default]\nwithout = ["mam"]\nmodules = { time = {} }`), [
+    "host_types.default.without: modules says which run; take one of the two out",
+  ]);
+});
+
 test("a table that no module has is a mistake", async () => {
   assert.deepEqual(await refusals(`${BASE}[host_types.default.stores]\nrostr = "main"`), [
     'host_types.default.stores.rostr: no module has such a table; did you mean "roster"?',
