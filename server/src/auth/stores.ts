@@ -6,6 +6,7 @@ import { why } from "../config/fill.ts";
 import { ConfigError } from "../config/load.ts";
 import type { Config, HostTypeConfig, StorageConfig } from "../config/schema.ts";
 import type { Logger } from "../observe/log.ts";
+import type { BatchOptions } from "../storage/drivers/batches.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
 import { type AccountStore, type DriverOf, map, type StorageDriver } from "../storage/specs.ts";
 import { PUBLIC_KEY_ALGORITHMS, secretAlgorithms } from "../xmpp/sasl/token-algorithms.ts";
@@ -74,6 +75,7 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         path: store.path === ":memory:" ? store.path : join(dataDir, store.path),
         busyTimeout: store.busy_timeout,
         maxValueBytes: store.value_size,
+        ...batchOptions(store),
       };
     case "postgres":
       return {
@@ -91,6 +93,8 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         statementTimeout: store.statement_timeout,
         migrationTimeout: store.migration_timeout,
         maxValueBytes: store.value_size,
+        ...batchOptions(store),
+        batchWriters: store.batch_writers,
         warn,
       };
     case "redis":
@@ -168,6 +172,17 @@ function ldapOptions(store: StorageConfig & { driver: "ldap" }, warn: (message: 
       cacheFor: roster.cache_for,
     },
     warn,
+  };
+}
+
+/** What every database that is written to in batches is told. */
+function batchOptions(store: Extract<StorageConfig, { batch_rows: number }>): BatchOptions {
+  return {
+    batchRows: store.batch_rows,
+    batchBytes: store.batch_size,
+    batchWait: store.batch_wait,
+    batchQueue: store.batch_queue,
+    batchQueueBytes: store.batch_queue_size,
   };
 }
 

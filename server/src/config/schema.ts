@@ -103,6 +103,21 @@ const cluster = z.discriminatedUnion("kind", [
 const valueSize = size("1MiB", { min: "1KiB", max: "64MiB" }).describe(
   "The largest single value that is kept, such as a roster item.",
 );
+/** How archives and queues are written, for every database that is written to in batches. */
+const batches = {
+  batch_rows: count(100, 1, 1000).describe(
+    "Items of archives and queues are written together, at most so many at a time.",
+  ),
+  batch_size: size("1MiB", { min: "16KiB", max: "64MiB" }).describe(
+    "A batch takes no more items beyond this size; a larger item goes alone.",
+  ),
+  batch_wait: duration("5ms", { min: "1ms", max: "1s" }).describe("How long an item may wait for others."),
+  batch_queue: count(10_000, 100, 1_000_000).describe("Items that may wait to be written; more are refused."),
+  batch_queue_size: size("64MiB", { min: "1MiB", max: "1GiB" }).describe("Their size; what is beyond it is refused."),
+};
+const batchWriters = count(4, 1, 100).describe(
+  "Batches of archives, and as many of queues, that are written at a time, each on a connection.",
+);
 const ca = text.optional();
 
 const storage = z.discriminatedUnion("driver", [
@@ -117,6 +132,7 @@ const storage = z.discriminatedUnion("driver", [
         "How long another process, such as the command line, is waited for.",
       ),
       value_size: valueSize,
+      ...batches,
     })
     .describe("A file of this node alone; needs no other service."),
   z
@@ -139,6 +155,8 @@ const storage = z.discriminatedUnion("driver", [
         "How long making and upgrading the tables may take, other nodes' turn included.",
       ),
       value_size: valueSize,
+      ...batches,
+      batch_writers: batchWriters,
     })
     .describe("PostgreSQL, shared by all nodes."),
   redisStorage,

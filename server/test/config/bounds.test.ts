@@ -97,6 +97,14 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
 };
 
 /** Tables that stand in a kind of their own, with what they need beside the key. */
+const BATCHES: readonly Bounds[] = [
+  whole("batch_rows", 100, 1, 1000),
+  written("batch_size", MIB, ["16KiB", 16 * KIB], ["64MiB", 64 * MIB], "15KiB", "65MiB"),
+  written("batch_wait", 5, ["1ms", 1], ["1s", MS.s], "0ms", "1001ms"),
+  whole("batch_queue", 10_000, 100, 1_000_000),
+  written("batch_queue_size", 64 * MIB, ["1MiB", MIB], ["1GiB", 1024 * MIB], "1023KiB", "1025MiB"),
+];
+
 const KINDS: Readonly<Record<string, { readonly table: string; readonly bounds: readonly Bounds[] }>> = {
   cluster: {
     table: 'kind = "redis"\nnodes = ["r:1"]',
@@ -128,6 +136,8 @@ const KINDS: Readonly<Record<string, { readonly table: string; readonly bounds: 
       written("statement_timeout", 10 * MS.s, ["100ms", 100], ["10m", 10 * MS.m], "99ms", "11m"),
       written("migration_timeout", 10 * MS.m, ["1s", MS.s], ["24h", 24 * MS.h], "999ms", "25h"),
       written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
+      ...BATCHES,
+      whole("batch_writers", 4, 1, 100),
     ],
   },
   "host_types.default": { table: "", bounds: [whole("password_length", 8, 1, 256)] },
@@ -138,6 +148,7 @@ for (const [section, { table, bounds }] of Object.entries(KINDS)) checkBounds(se
 
 checkBounds("storage.main", 'driver = "sqlite"', [
   written("busy_timeout", 5 * MS.s, ["1ms", 1], ["1m", MS.m], "0ms", "61s"),
+  ...BATCHES,
   written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
 ]);
 checkBounds("storage.main", 'driver = "memory"', [

@@ -109,6 +109,20 @@ for (const store of ['driver = "memory"', 'driver = "sqlite"\npath = ":memory:"'
   });
 }
 
+test("storage.main.batch_queue and batch_queue_size bound what waits to be written", async (t) => {
+  const push = async (settings: string, count: number, value: string) => {
+    const store = `[storage.main]\ndriver = "sqlite"\npath = ":memory:"\nbatch_wait = "1s"\nbatch_rows = 1000\n${settings}`;
+    const opened = await drivers(t, store);
+    const queue = opened.drivers.get("main")?.queue?.("letters", json<string>());
+    const alice = new Jid("alice", "localhost");
+    const pushed = Promise.allSettled(Array.from({ length: count }, () => queue?.push(alice, value, 10_000)));
+    await opened.drivers.get("main")?.close();
+    return (await pushed).filter(({ status }) => status === "fulfilled").length;
+  };
+  assert.equal(await push("batch_queue = 100", 101, ""), 100);
+  assert.equal(await push('batch_queue_size = "1MiB"', 5, "x".repeat(300 * 1024)), 3);
+});
+
 test("auth.hashes_running and hashes_waiting bound the passwords that are hashed at once", async (t) => {
   const make = async (waiting: number) => {
     const { drivers: stores, config } = await drivers(

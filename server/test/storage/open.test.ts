@@ -8,7 +8,7 @@ const redis = { driver: "redis", nodes: ["localhost:1"] } as const;
 const http = { driver: "http", url: "https://localhost/accounts" } as const;
 
 test("opens each driver by its name, before its database can be reached", async () => {
-  const capabilities = ["accounts", "keyValue", "map"] as const;
+  const capabilities = ["accounts", "keyValue", "map", "archive", "queue", "expiring"] as const;
   const offers: Record<string, string[]> = {};
   for (const options of [
     { driver: "memory" },
@@ -23,10 +23,10 @@ test("opens each driver by its name, before its database can be reached", async 
     await driver.close();
   }
   assert.deepEqual(offers, {
-    memory: ["accounts", "keyValue", "map"],
-    sqlite: ["accounts", "keyValue", "map"],
-    postgres: ["accounts", "keyValue", "map"],
-    redis: ["keyValue", "map"],
+    memory: [...capabilities],
+    sqlite: [...capabilities],
+    postgres: [...capabilities],
+    redis: ["keyValue", "map", "queue", "expiring"],
     ldap: ["accounts", "keyValue", "map"],
     http: ["accounts"],
   });
@@ -35,6 +35,9 @@ test("opens each driver by its name, before its database can be reached", async 
 const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
   ["a bound that is no positive number", { driver: "memory", maxValueBytes: 0 }, /max_value_bytes .* not 0/],
   ["half a millisecond", { driver: "sqlite", path: ":memory:", busyTimeout: 0.5 }, /busy_timeout .* not 0.5/],
+  ["batches of nothing", { driver: "sqlite", path: ":memory:", batchRows: 0 }, /batch_rows .* not 0/],
+  ["a wait of half a millisecond", { ...postgres, batchWait: 0.5 }, /batch_wait .* not 0.5/],
+  ["batches that nobody writes", { ...postgres, batchWriters: 0 }, /batch_writers .* not 0/],
   ["no connections", { ...postgres, max: 0 }, /max .* not 0/],
   ["a queue of less than nothing", { ...postgres, queue: -1 }, /queue .* not -1/],
   ["an address that is no LDAP", { ...ldap, url: "http://localhost" }, /"http:\/\/localhost" is no ldap/],

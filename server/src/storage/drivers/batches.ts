@@ -83,7 +83,8 @@ export class Batches<Row, Answer> {
   /** Settles when the row's batch is committed. Rows of one owner are committed in the order they were added in. */
   add(owner: string, row: Row, bytes: number): Promise<Answer> {
     if (this.#closed) return Promise.reject(new StorageError("the store is closed"));
-    if (this.#rows >= this.#queueRows || this.#bytes + bytes > this.#queueBytes) {
+    // One alone is always taken, so that none is too large for ever.
+    if (this.#rows >= this.#queueRows || (this.#rows > 0 && this.#bytes + bytes > this.#queueBytes)) {
       return Promise.reject(new StorageError(`${this.#rows} rows wait to be written already, ${this.#bytes} bytes`));
     }
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
