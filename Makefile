@@ -35,8 +35,8 @@ ctl: ## the admin command on a node: make ctl CMD="account list"
 backup: ## take a set of backups now: databases, directory, log
 	@scripts/backup
 
-restore-drill: ## restore the newest backup into containers of its own and compare; SET= another set, TIME= a moment or latest
-	@SET="$(SET)" TIME="$(TIME)" scripts/restore-drill
+restore-drill: ## restore the newest backup into containers of its own and compare; SET= another, TIME= a moment or latest, ONLY= a store
+	@SET="$(SET)" TIME="$(TIME)" ONLY="$(ONLY)" scripts/restore-drill
 
 doctor: ## what on this machine would be in the way
 	@scripts/doctor

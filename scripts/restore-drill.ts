@@ -1,7 +1,7 @@
 /**
  * `make restore-drill`: restores a set into fresh containers without a network and compares what is in them with what the source
  * had. Never touches the datacenter, and leaves nothing behind. SET names another set than the newest, TIME a moment of
- * PostgreSQL's log, or "latest".
+ * PostgreSQL's log, or "latest", and ONLY one store.
  */
 import { differences, type Manifest, type Part, rowsOf, type Tables } from "../compose/backup/manifest.ts";
 import { readSettings } from "../compose/backup/settings.ts";
@@ -57,7 +57,8 @@ async function drill(): Promise<boolean> {
   say(`restoring ${set}, begun ${span((Date.now() - Date.parse(manifest.started)) / 1000)} ago`);
   const damage = await filesOf(set);
   const outcomes: Outcome[] = [];
-  for (const [store, part] of Object.entries(manifest.parts)) outcomes.push(await restore(set, store, part, damage));
+  for (const [store, part] of Object.entries(manifest.parts))
+    if (!process.env.ONLY || process.env.ONLY === store) outcomes.push(await restore(set, store, part, damage));
   const ok = outcomes.every(({ faults }) => faults.length === 0) && outcomes.length > 0;
   show(outcomes, await liveCounts());
   await tell(set, ok, outcomes);
@@ -144,9 +145,9 @@ function ageOf({ part, restored }: { readonly part: Part; readonly restored?: Re
   return Math.max(0, began.getTime() - (restored?.newest?.getTime() ?? Date.parse(part.at)));
 }
 
-/** Tells the service, whose metrics say how the last drill went. A set that was chosen by hand proves nothing about the newest. */
+/** Tells the service, whose metrics say how the last drill went. A drill of something chosen proves nothing about the newest set. */
 async function tell(set: string, ok: boolean, outcomes: readonly Outcome[]): Promise<void> {
-  if (process.env.SET || process.env.TIME) return;
+  if (process.env.SET || process.env.TIME || process.env.ONLY) return;
   const report = {
     at: began.toISOString(),
     set,
