@@ -78,8 +78,9 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         ...batchOptions(store),
       };
     case "postgres":
+    case "mysql":
       return {
-        driver: "postgres",
+        driver: store.driver,
         host: store.host,
         port: store.port,
         database: store.database,

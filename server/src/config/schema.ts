@@ -120,6 +120,27 @@ const batchWriters = count(4, 1, 100).describe(
 );
 const ca = text.optional();
 
+/** What every SQL server is told. */
+const pooled = {
+  database: text.describe("The database; its tables are made, and upgraded, at start."),
+  username: text.describe("Who logs in; must be allowed to make tables."),
+  password: secret.describe("With what."),
+  ca: ca.describe(
+    "The file of the authority that signed the server's certificate; without it the connection is not encrypted.",
+  ),
+  connections: count(10, 1, 500).describe("Connections of this node."),
+  queue: count(1000, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
+  connect_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("How long a request may wait for one."),
+  idle_timeout: duration("30s", { min: "1s", max: "1h" }).describe("An unused connection is closed after so long."),
+  statement_timeout: duration("10s", { min: "100ms", max: "10m" }).describe("How long one statement may take."),
+  migration_timeout: duration("10m", { min: "1s", max: "24h" }).describe(
+    "How long making and upgrading the tables may take, other nodes' turn included.",
+  ),
+  value_size: valueSize,
+  ...batches,
+  batch_writers: batchWriters,
+};
+
 const storage = z.discriminatedUnion("driver", [
   z
     .strictObject({ driver: z.literal("memory"), value_size: valueSize })
@@ -140,25 +161,17 @@ const storage = z.discriminatedUnion("driver", [
       driver: z.literal("postgres"),
       host: text.describe("Where PostgreSQL is."),
       port: port.default(5432).describe("Its port."),
-      database: text.describe("The database; its tables are made, and upgraded, at start."),
-      username: text.describe("Who logs in; must be allowed to make tables."),
-      password: secret.describe("With what."),
-      ca: ca.describe(
-        "The file of the authority that signed the server's certificate; without it the connection is not encrypted.",
-      ),
-      connections: count(10, 1, 500).describe("Connections of this node."),
-      queue: count(1000, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
-      connect_timeout: duration("5s", { min: "100ms", max: "1m" }).describe("How long a request may wait for one."),
-      idle_timeout: duration("30s", { min: "1s", max: "1h" }).describe("An unused connection is closed after so long."),
-      statement_timeout: duration("10s", { min: "100ms", max: "10m" }).describe("How long one statement may take."),
-      migration_timeout: duration("10m", { min: "1s", max: "24h" }).describe(
-        "How long making and upgrading the tables may take, other nodes' turn included.",
-      ),
-      value_size: valueSize,
-      ...batches,
-      batch_writers: batchWriters,
+      ...pooled,
     })
     .describe("PostgreSQL, shared by all nodes."),
+  z
+    .strictObject({
+      driver: z.literal("mysql"),
+      host: text.describe("Where MySQL or MariaDB is."),
+      port: port.default(3306).describe("Its port."),
+      ...pooled,
+    })
+    .describe("MySQL or MariaDB, shared by all nodes."),
   redisStorage,
   ldapStorage,
   z

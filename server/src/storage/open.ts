@@ -1,6 +1,7 @@
 import type { HttpOptions } from "./drivers/http/http.ts";
 import type { LdapOptions } from "./drivers/ldap/ldap.ts";
 import type { MemoryOptions } from "./drivers/memory.ts";
+import type { MysqlOptions } from "./drivers/mysql/mysql.ts";
 import type { PostgresOptions } from "./drivers/postgres/postgres.ts";
 import type { RedisOptions } from "./drivers/redis/redis.ts";
 import type { SqliteOptions } from "./drivers/sqlite/sqlite.ts";
@@ -10,13 +11,14 @@ export type DriverOptions =
   | ({ readonly driver: "memory" } & MemoryOptions)
   | ({ readonly driver: "sqlite" } & SqliteOptions)
   | ({ readonly driver: "postgres" } & PostgresOptions)
+  | ({ readonly driver: "mysql" } & MysqlOptions)
   | ({ readonly driver: "redis" } & RedisOptions)
   | ({ readonly driver: "ldap" } & LdapOptions)
   | ({ readonly driver: "http" } & HttpOptions);
 
 /**
- * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL, Redis,
- * LDAP and HTTP are first contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
+ * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL, MySQL, Redis, LDAP and
+ * HTTP are first contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
  */
 export async function openDriver(options: DriverOptions): Promise<StorageDriver> {
   switch (options.driver) {
@@ -26,6 +28,8 @@ export async function openDriver(options: DriverOptions): Promise<StorageDriver>
       return (await import("./drivers/sqlite/sqlite.ts")).sqliteDriver(options);
     case "postgres":
       return (await import("./drivers/postgres/postgres.ts")).postgresDriver(options);
+    case "mysql":
+      return (await import("./drivers/mysql/mysql.ts")).mysqlDriver(options);
     case "redis":
       return (await import("./drivers/redis/redis.ts")).redisDriver(options);
     case "ldap":

@@ -96,7 +96,7 @@ const SECTIONS: Readonly<Record<string, readonly Bounds[]>> = {
   ],
 };
 
-/** Tables that stand in a kind of their own, with what they need beside the key. */
+/** Of every database that is written to in batches. */
 const BATCHES: readonly Bounds[] = [
   whole("batch_rows", 100, 1, 1000),
   written("batch_size", MIB, ["16KiB", 16 * KIB], ["64MiB", 64 * MIB], "15KiB", "65MiB"),
@@ -105,6 +105,20 @@ const BATCHES: readonly Bounds[] = [
   written("batch_queue_size", 64 * MIB, ["1MiB", MIB], ["1GiB", 1024 * MIB], "1023KiB", "1025MiB"),
 ];
 
+/** Of every SQL server. */
+const POOLED: readonly Bounds[] = [
+  whole("connections", 10, 1, 500),
+  whole("queue", 1000, 1, 100_000),
+  written("connect_timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+  written("idle_timeout", 30 * MS.s, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
+  written("statement_timeout", 10 * MS.s, ["100ms", 100], ["10m", 10 * MS.m], "99ms", "11m"),
+  written("migration_timeout", 10 * MS.m, ["1s", MS.s], ["24h", 24 * MS.h], "999ms", "25h"),
+  written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
+  ...BATCHES,
+  whole("batch_writers", 4, 1, 100),
+];
+
+/** Tables that stand in a kind of their own, with what they need beside the key. */
 const KINDS: Readonly<Record<string, { readonly table: string; readonly bounds: readonly Bounds[] }>> = {
   cluster: {
     table: 'kind = "redis"\nnodes = ["r:1"]',
@@ -127,18 +141,7 @@ const KINDS: Readonly<Record<string, { readonly table: string; readonly bounds: 
   },
   "storage.main": {
     table: 'driver = "postgres"\nhost = "h"\ndatabase = "d"\nusername = "u"\npassword = "p"',
-    bounds: [
-      whole("port", 5432, 0, 65_535),
-      whole("connections", 10, 1, 500),
-      whole("queue", 1000, 1, 100_000),
-      written("connect_timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
-      written("idle_timeout", 30 * MS.s, ["1s", MS.s], ["1h", MS.h], "999ms", "61m"),
-      written("statement_timeout", 10 * MS.s, ["100ms", 100], ["10m", 10 * MS.m], "99ms", "11m"),
-      written("migration_timeout", 10 * MS.m, ["1s", MS.s], ["24h", 24 * MS.h], "999ms", "25h"),
-      written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
-      ...BATCHES,
-      whole("batch_writers", 4, 1, 100),
-    ],
+    bounds: [whole("port", 5432, 0, 65_535), ...POOLED],
   },
   "host_types.default": { table: "", bounds: [whole("password_length", 8, 1, 256)] },
 };
@@ -146,6 +149,10 @@ const KINDS: Readonly<Record<string, { readonly table: string; readonly bounds: 
 for (const [section, bounds] of Object.entries(SECTIONS)) checkBounds(section, "", bounds);
 for (const [section, { table, bounds }] of Object.entries(KINDS)) checkBounds(section, table, bounds);
 
+checkBounds("storage.main", 'driver = "mysql"\nhost = "h"\ndatabase = "d"\nusername = "u"\npassword = "p"', [
+  whole("port", 3306, 0, 65_535),
+  ...POOLED,
+]);
 checkBounds("storage.main", 'driver = "sqlite"', [
   written("busy_timeout", 5 * MS.s, ["1ms", 1], ["1m", MS.m], "0ms", "61s"),
   ...BATCHES,

@@ -135,7 +135,9 @@ test("a table that another store can keep is kept there", async () => {
 test("a module that is not wanted does not run, and needs no store", async () => {
   assert.deepEqual(await refusals(`${BASE}[host_types.default]\nwithout = ["mam"]`), []);
   assert.deepEqual(await refusals(`${BASE}[host_types.default]\nwithout = ["roster"]`), [
-    ...["presence", "disco", "admin-commands", "last-activity"].map((name) => `host_types.default: module ${name} needs module roster`),
+    ...["presence", "disco", "admin-commands", "last-activity"].map(
+      (name) => `host_types.default: module ${name} needs module roster`,
+    ),
   ]);
 });
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { type DriverOptions, openDriver } from "../../src/storage/open.ts";
 
 const postgres = { driver: "postgres", host: "localhost", database: "d", username: "u", password: "p" } as const;
+const mysql = { ...postgres, driver: "mysql" } as const;
 const ldap = { driver: "ldap", url: "ldap://localhost", bindDn: "cn=s", bindPassword: "p", base: "dc=x" } as const;
 const redis = { driver: "redis", nodes: ["localhost:1"] } as const;
 const http = { driver: "http", url: "https://localhost/accounts" } as const;
@@ -14,6 +15,7 @@ test("opens each driver by its name, before its database can be reached", async 
     { driver: "memory" },
     { driver: "sqlite", path: ":memory:" },
     postgres,
+    mysql,
     redis,
     ldap,
     http,
@@ -26,6 +28,7 @@ test("opens each driver by its name, before its database can be reached", async 
     memory: [...capabilities],
     sqlite: [...capabilities],
     postgres: [...capabilities],
+    mysql: [...capabilities],
     redis: ["keyValue", "map", "queue", "expiring"],
     ldap: ["accounts", "keyValue", "map"],
     http: ["accounts"],
@@ -40,6 +43,9 @@ const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
   ["batches that nobody writes", { ...postgres, batchWriters: 0 }, /batch_writers .* not 0/],
   ["no connections", { ...postgres, max: 0 }, /max .* not 0/],
   ["a queue of less than nothing", { ...postgres, queue: -1 }, /queue .* not -1/],
+  ["no connections to MySQL", { ...mysql, max: 0 }, /max .* not 0/],
+  ["a port with a fraction", { ...mysql, port: 3306.5 }, /port .* not 3306.5/],
+  ["a statement that may take no time", { ...mysql, statementTimeout: 0 }, /statement_timeout .* not 0/],
   ["an address that is no LDAP", { ...ldap, url: "http://localhost" }, /"http:\/\/localhost" is no ldap/],
   ["an LDAP address with a path", { ...ldap, url: "ldap://localhost/dc=x" }, /is no ldap/],
   ["no LDAP address at all", { ...ldap, url: [] }, /no address of an LDAP server/],

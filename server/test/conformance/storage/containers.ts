@@ -21,7 +21,12 @@ export interface TestDatabase {
 }
 
 /** Builds (or finds in the cache) the image of a folder in `conformance/images`, and starts it. */
-export async function startDatabase(image: string, ports: readonly number[]): Promise<TestDatabase> {
+export async function startDatabase(
+  image: string,
+  ports: readonly number[],
+  /** Folders that are small disks of their own, with their mount options; what they hold is gone when the container stops. */
+  disks: Readonly<Record<string, string>> = {},
+): Promise<TestDatabase> {
   const folder = join(import.meta.dirname, "../images", image);
   const built = await GenericContainer.fromDockerfile(folder).build(`meerkat-conformance-${image}:latest`, {
     deleteOnExit: false,
@@ -30,6 +35,7 @@ export async function startDatabase(image: string, ports: readonly number[]): Pr
   for (const port of ports) published.set(port, await freePort());
   const started = await built
     .withExposedPorts(...[...published].map(([container, host]) => ({ container, host })))
+    .withTmpFs({ ...disks })
     .withWaitStrategy(Wait.forListeningPorts())
     .start();
   return controls(started, published);

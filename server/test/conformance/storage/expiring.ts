@@ -110,7 +110,6 @@ export function expiringSuite(name: string, open: Open, { runs = 50, alone = fal
         ...ODD_TEXTS,
         "",
         " ",
-        "a ",
         ...[84, 85, 1023].flatMap((length) => ["a", "b"].map((end) => longText(1, length) + end)),
       ];
       for (const [n, key] of keys.entries()) await facts.set(`${fresh}${key}`, { n }, LONG);

@@ -90,6 +90,8 @@ export const ODD_TEXTS = [
   "constructor",
   "A",
   "a",
+  "a ",
+  "a  ",
   "ß",
   "ı",
 ];

@@ -1,0 +1,5 @@
+CREATE DATABASE IF NOT EXISTS meerkat;
+CREATE USER IF NOT EXISTS meerkat@'%' IDENTIFIED BY 'secret';
+GRANT ALL ON `meerkat%`.* TO meerkat@'%';
+CREATE USER IF NOT EXISTS admin@'%' IDENTIFIED BY 'admin';
+GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
