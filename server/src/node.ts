@@ -39,6 +39,7 @@ import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
 import { type LocalSession, Sessions } from "./router/sessions.ts";
 import { StorageError } from "./storage/specs.ts";
+import { watchStores } from "./store-watch.ts";
 import { KEEPALIVE_TURNS } from "./stream/stream.ts";
 import { then } from "./util/maybe-promise.ts";
 import { StreamError } from "./xmpp/errors.ts";
@@ -50,8 +51,6 @@ const wallClock: Clock = {
   after: realClock.after,
 };
 
-/** How often the stores are asked whether they are well, milliseconds. */
-const STORE_CHECK_MS = 5000;
 /** How long what was kept for a guest outlives its last session: whoever says good-bye for it still finds its contacts. */
 const GUEST_MEMORY_MS = 5000;
 const RETRY_MS = { first: 250, longest: 5000 };
@@ -106,7 +105,9 @@ export async function startNode(
     for (const [name, driver] of drivers) {
       await persistently(`storage.${name}`, () => driver.migrate(), log, aborted);
     }
-    undo.push(watchStores(config, drivers, health, metrics));
+    const clock = parts.clock ?? wallClock;
+    const watch = watchStores(config, drivers, { health, metrics, log, clock });
+    undo.push(async () => watch.stop());
 
     const guests = openGuests(config);
     const accounts = openAccounts(config, drivers, { keySets, guests });
@@ -135,7 +136,7 @@ export async function startNode(
         sessions,
         accounts: type.accounts,
         router,
-        clock: parts.clock ?? wallClock,
+        clock,
         log: log.with({ hostType: name }),
         metrics,
       });
@@ -323,32 +324,6 @@ function observeStreams(streams: Set<ClientStream>, sessions: Sessions, health: 
     for (const { transport } of streams) counts.set(transport.kind, (counts.get(transport.kind) ?? 0) + 1);
     return counts;
   });
-}
-
-/**
- * Asks each store now and then how it is; the answer is what readiness and the metrics tell. Returns what ends it. The
- * node is ready while the domains of one host type at least can be served: a directory that is down must not shut out
- * those who have nothing to do with it.
- */
-function watchStores(config: Config, drivers: Drivers, health: Health, metrics: Metrics): () => Promise<void> {
-  const up = new Map([...drivers.keys()].map((name) => [name, true]));
-  const isUp = (name: string) => up.get(name) === true;
-  const look = async () => {
-    await Promise.all([...drivers].map(async ([name, driver]) => up.set(name, await driver.healthy())));
-  };
-  const timer = setInterval(() => void look(), STORE_CHECK_MS);
-  const types = Object.values(config.host_types);
-  health.add("storage", () =>
-    types.some(({ storage, accounts }) => isUp(storage) && (accounts.length === 0 || accounts.some(isUp))),
-  );
-  for (const name of drivers.keys()) health.note(`storage.${name}`, () => isUp(name));
-  metrics.gauges(
-    "xmpp_storage_up",
-    "Whether the store answered last.",
-    "store",
-    () => new Map([...up].map(([name, well]) => [name, well ? 1 : 0])),
-  );
-  return async () => clearInterval(timer);
 }
 
 function sessionLimits({ sessions }: Config): SessionLimits {
