@@ -7,8 +7,10 @@ import { json, type StorageDriver, StorageError } from "../../../src/storage/spe
 import type { Jid } from "../../../src/xmpp/jid.ts";
 import { STRAY, startRedis, type TestRedis } from "../cluster/redis-containers.ts";
 import { contentsSuite } from "./contents.ts";
+import { expiringSuite } from "./expiring.ts";
 import { keyValueSuite } from "./key-value.ts";
 import { mapSuite } from "./map.ts";
+import { queueSuite } from "./queue.ts";
 import { describeCapability, eventually, failure, freshAccount, migrated } from "./suite.ts";
 
 let redis: TestRedis;
@@ -31,9 +33,13 @@ const LARGEST = { largest: 64 * 1024 };
 
 keyValueSuite("redis", open, LARGEST);
 mapSuite("redis", open, { runs: 15 });
+queueSuite("redis", open, { runs: 15 });
+expiringSuite("redis", open, { runs: 15 });
 contentsSuite("redis", open);
 keyValueSuite("redis (single)", openSingle, LARGEST);
 mapSuite("redis (single)", openSingle, { runs: 5 });
+queueSuite("redis (single)", openSingle, { runs: 5 });
+expiringSuite("redis (single)", openSingle, { runs: 5 });
 contentsSuite("redis (single)", openSingle);
 
 async function opened(t: TestContext, more: Partial<RedisOptions> = {}): Promise<StorageDriver> {

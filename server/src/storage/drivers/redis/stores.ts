@@ -1,6 +1,6 @@
 import type { Codec, ExpiringStore, KeyValueStore, MapStore } from "../../specs.ts";
 import { StorageError } from "../../specs.ts";
-import { encodeBounded } from "../bounds.ts";
+import { encodeBounded, plainKey } from "../bounds.ts";
 import { keysOf } from "./keys.ts";
 import type { Requests } from "./requests.ts";
 
@@ -132,21 +132,21 @@ export function expiringStore<T>(shared: Shared, table: string, codec: Codec<T>)
   const keyOf = keysOf(prefix, "fact", table);
   return {
     async get(key) {
-      const stored = await requests.run((redis) => redis.get(keyOf(key)), "again");
+      const stored = await requests.run((redis) => redis.get(keyOf(plainKey(key))), "again");
       return stored === null ? undefined : codec.decode(stored);
     },
     async set(key, value, ttl) {
       const stored = encodeBounded(codec, value, table, maxValueBytes);
-      await requests.run((redis) => redis.set(keyOf(key), stored, "PX", Math.ceil(ttl)), "again");
+      await requests.run((redis) => redis.set(keyOf(plainKey(key)), stored, "PX", Math.ceil(ttl)), "again");
     },
     async add(key, value, ttl) {
       const stored = encodeBounded(codec, value, table, maxValueBytes);
       return (
-        (await requests.run((redis) => redis.set(keyOf(key), stored, "PX", Math.ceil(ttl), "NX"), "once")) === "OK"
+        (await requests.run((redis) => redis.set(keyOf(plainKey(key)), stored, "PX", Math.ceil(ttl), "NX"), "once")) === "OK"
       );
     },
     async take(key) {
-      const stored = await requests.run((redis) => redis.getdel(keyOf(key)), "once");
+      const stored = await requests.run((redis) => redis.getdel(keyOf(plainKey(key))), "once");
       return stored === null ? undefined : codec.decode(stored);
     },
   };
