@@ -7,6 +7,7 @@ import {
   closeDrivers,
   type Drivers,
   driverOf,
+  inService,
   openAccounts,
   openDrivers,
   openGuests,
@@ -82,12 +83,12 @@ export async function startNode(
   parts: Parts = {},
 ): Promise<RunningNode> {
   rememberJids(config.limits.remembered_jids);
-  const drivers = parts.drivers ?? (await openDrivers(config, log));
+  const metrics = createMetrics();
+  const drivers = inService(parts.drivers ?? (await openDrivers(config, log)), config, metrics);
   const choices = chooseModules(config, drivers);
   const keySets = openKeySets(config, log);
   const certificates = await openCertificates(config);
   const cluster = parts.cluster ?? (await openCluster(clusterOptions(config, log)));
-  const metrics = createMetrics();
   const health = new Health();
   const undo: (() => Promise<void>)[] = [() => closeDrivers(drivers), () => closeKeySets(keySets)];
   const stopAll = async () => {

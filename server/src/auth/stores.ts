@@ -7,8 +7,11 @@ import { ConfigError } from "../config/load.ts";
 import type { Config, HostTypeConfig, StorageConfig } from "../config/schema.ts";
 import type { Logger } from "../observe/log.ts";
 import type { BatchOptions } from "../storage/drivers/batches.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { cached } from "../storage/cached.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
 import { type AccountStore, type DriverOf, map, type StorageDriver } from "../storage/specs.ts";
+import { timed } from "../storage/timed.ts";
 import { PUBLIC_KEY_ALGORITHMS, secretAlgorithms } from "../xmpp/sasl/token-algorithms.ts";
 import { Accounts, type AccountsOptions, type BearerTokens } from "./accounts.ts";
 import { type ClientTokens, FastTokens } from "./fast-tokens.ts";
@@ -36,6 +39,17 @@ export async function openDrivers(config: Config, log: Logger): Promise<Drivers>
   if (mistakes.length === 0) return drivers;
   await closeDrivers(drivers);
   throw new ConfigError(mistakes);
+}
+
+/** The stores as a running node uses them: every call is timed, and what may be kept for a while is kept. */
+export function inService(drivers: Drivers, config: Config, metrics: Metrics): Drivers {
+  return new Map(
+    [...drivers].map(([name, driver]) => {
+      const store = config.storage[name];
+      const entries = store !== undefined && "cache_entries" in store ? store.cache_entries : 0;
+      return [name, cached(timed(driver, name, metrics), { store: name, entries, metrics })];
+    }),
+  );
 }
 
 /** Which driver keeps what tables of a host type. The stores are there: the configuration has been checked. */

@@ -1,6 +1,7 @@
 /** The keys of a store that is a company's directory. */
 import { z } from "zod";
 import { VCARD_ATTRIBUTES, type VcardField } from "../storage/drivers/ldap/vcard-attributes.ts";
+import { cacheEntries } from "./cache.ts";
 import { count, duration, flag, secret, size, text } from "./values.ts";
 
 const WRITTEN = '"ldap://host:port" or "ldaps://host:port"';
@@ -113,6 +114,7 @@ export const ldapStorage = z
       .describe(
         "Which entry is an account's (RFC 4515): `%u` is its local part, `%d` its domain, `%%` a percent sign. The first attribute that is compared with `%u` is where names are read from.",
       ),
+    cache_entries: cacheEntries,
     connections: count(5, 1, 100).describe("Connections for searches, and as many again to check passwords."),
     queue: count(500, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
     connect_timeout: duration("2s", { min: "100ms", max: "1m" }).describe(

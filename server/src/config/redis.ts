@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { cacheEntries } from "./cache.ts";
 import { count, duration, endpoint, flag, secret, size, text } from "./values.ts";
 
 export const redisStorage = z
@@ -20,6 +21,7 @@ export const redisStorage = z
     timeout: duration("5s", { min: "100ms", max: "1m" }).describe(
       "For connecting, and for each request with all that is tried again.",
     ),
+    cache_entries: cacheEntries,
     value_size: size("64KiB", { min: "1KiB", max: "16MiB" }).describe(
       "The largest single value that is kept; all of them are in Redis' memory.",
     ),

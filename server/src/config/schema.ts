@@ -8,6 +8,7 @@ import { LOG_LEVELS } from "../observe/log.ts";
 import { HTTP_OFFERS } from "../storage/drivers/http/offers.ts";
 import { SCRAM_HASHES, type ScramHash } from "../xmpp/sasl/scram-keys.ts";
 import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algorithms.ts";
+import { cacheEntries } from "./cache.ts";
 import { ldapStorage } from "./ldap.ts";
 import { redisStorage } from "./redis.ts";
 import {
@@ -136,6 +137,7 @@ const pooled = {
   migration_timeout: duration("10m", { min: "1s", max: "24h" }).describe(
     "How long making and upgrading the tables may take, other nodes' turn included.",
   ),
+  cache_entries: cacheEntries,
   value_size: valueSize,
   ...batches,
   batch_writers: batchWriters,
@@ -152,6 +154,7 @@ const storage = z.discriminatedUnion("driver", [
       busy_timeout: duration("5s", { min: "1ms", max: "1m" }).describe(
         "How long another process, such as the command line, is waited for.",
       ),
+      cache_entries: cacheEntries,
       value_size: valueSize,
       ...batches,
     })
@@ -191,6 +194,7 @@ const storage = z.discriminatedUnion("driver", [
       connections: count(10, 1, 500).describe("Requests at the same time."),
       queue: count(500, 1, 100_000).describe("Requests that may wait for their turn; more are refused."),
       timeout: duration("5s", { min: "100ms", max: "1m" }).describe("For each request, waiting for its turn included."),
+      cache_entries: cacheEntries,
       answer_size: size("16KiB", { min: "1KiB", max: "1MiB" }).describe("The largest answer."),
       failures: count(5, 1, 1000).describe("Failures in a row after which the service is left in peace for a while."),
       pause: duration("1s", { min: "100ms", max: "1m" }).describe("That while; each one after it is twice as long."),

@@ -28,7 +28,8 @@ export const vcard = defineModule({
   name: "vcard",
   implements: [{ xep: 54, version: "1.3" }],
   config,
-  stores: { vcards: keyValue("vcards", xml) },
+  // At a login each contact's client asks for it; a new picture may be half a minute late on another node.
+  stores: { vcards: keyValue("vcards", xml, { freshFor: 30_000 }) },
 
   start({ config: { max_size, ...host }, stores, iq }) {
     const hostCard = element(

@@ -160,10 +160,19 @@ export interface AccountStore {
   list?(domain: string, after: string, limit: number): Promise<readonly string[]>;
 }
 
+/** What a module can do without, so that a store is asked less often. Drivers need not look at it. */
+export interface Freshness {
+  /**
+   * How old an answer may be, in milliseconds, that this node has kept: what other nodes write is seen after that at the
+   * latest, and what this one writes at once. Without it nothing is kept.
+   */
+  readonly freshFor?: number | undefined;
+}
+
 /** Opens a store of one table; undefined where the driver has the capability, but not for that table. */
 export interface Capabilities {
-  keyValue: <T>(table: string, codec: Codec<T>) => KeyValueStore<T> | undefined;
-  map: <T>(table: string, codec: Codec<T>) => MapStore<T> | undefined;
+  keyValue: <T>(table: string, codec: Codec<T>, freshness?: Freshness) => KeyValueStore<T> | undefined;
+  map: <T>(table: string, codec: Codec<T>, freshness?: Freshness) => MapStore<T> | undefined;
   archive: <T>(table: string, codec: Codec<T>) => ArchiveStore<T> | undefined;
   queue: <T>(table: string, codec: Codec<T>) => QueueStore<T> | undefined;
   expiring: <T>(table: string, codec: Codec<T>) => ExpiringStore<T> | undefined;
@@ -268,12 +277,16 @@ export interface StoreSpec<S> {
   readonly open: (driver: StorageDriver) => S | undefined;
 }
 
-export function keyValue<T>(table: string, codec: Codec<T> = json()): StoreSpec<KeyValueStore<T>> {
-  return { capability: "keyValue", table, open: (driver) => driver.keyValue?.(table, codec) };
+export function keyValue<T>(
+  table: string,
+  codec: Codec<T> = json(),
+  freshness: Freshness = {},
+): StoreSpec<KeyValueStore<T>> {
+  return { capability: "keyValue", table, open: (driver) => driver.keyValue?.(table, codec, freshness) };
 }
 
-export function map<T>(table: string, codec: Codec<T> = json()): StoreSpec<MapStore<T>> {
-  return { capability: "map", table, open: (driver) => driver.map?.(table, codec) };
+export function map<T>(table: string, codec: Codec<T> = json(), freshness: Freshness = {}): StoreSpec<MapStore<T>> {
+  return { capability: "map", table, open: (driver) => driver.map?.(table, codec, freshness) };
 }
 
 export function archive<T>(table: string, codec: Codec<T> = json()): StoreSpec<ArchiveStore<T>> {

@@ -114,6 +114,7 @@ const POOLED: readonly Bounds[] = [
   written("statement_timeout", 10 * MS.s, ["100ms", 100], ["10m", 10 * MS.m], "99ms", "11m"),
   written("migration_timeout", 10 * MS.m, ["1s", MS.s], ["24h", 24 * MS.h], "999ms", "25h"),
   written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
+  whole("cache_entries", 2000, 0, 1_000_000),
   ...BATCHES,
   whole("batch_writers", 4, 1, 100),
 ];
@@ -155,6 +156,7 @@ checkBounds("storage.main", 'driver = "mysql"\nhost = "h"\ndatabase = "d"\nusern
 ]);
 checkBounds("storage.main", 'driver = "sqlite"', [
   written("busy_timeout", 5 * MS.s, ["1ms", 1], ["1m", MS.m], "0ms", "61s"),
+  whole("cache_entries", 2000, 0, 1_000_000),
   ...BATCHES,
   written("value_size", MIB, ["1KiB", KIB], ["64MiB", 64 * MIB], "1023B", "65MiB"),
 ]);
@@ -165,6 +167,7 @@ checkBounds(
   "storage.fast",
   'driver = "redis"\nnodes = ["r:1"]',
   [
+    whole("cache_entries", 2000, 0, 1_000_000),
     whole("queue", 10_000, 100, 1_000_000),
     written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
     written("value_size", 64 * KIB, ["1KiB", KIB], ["16MiB", 16 * MIB], "1023B", "17MiB"),
@@ -173,6 +176,7 @@ checkBounds(
 );
 const LDAP = 'driver = "ldap"\nurl = "ldap://h"\nbind_dn = "cn=a"\nbind_password = "p"\nbase = "dc=a"';
 checkBounds("storage.main", LDAP, [
+  whole("cache_entries", 2000, 0, 1_000_000),
   whole("connections", 5, 1, 100),
   whole("queue", 500, 1, 100_000),
   written("connect_timeout", 2 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
@@ -208,6 +212,7 @@ checkBounds("storage.main", 'driver = "http"\nurl = "https://h"', [
   whole("connections", 10, 1, 500),
   whole("queue", 500, 1, 100_000),
   written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
+  whole("cache_entries", 2000, 0, 1_000_000),
   written("answer_size", 16 * KIB, ["1KiB", KIB], ["1MiB", MIB], "1023B", "1025KiB"),
   whole("failures", 5, 1, 1000),
   written("pause", MS.s, ["100ms", 100], ["30s", 30 * MS.s], "99ms", "61s"),

@@ -101,3 +101,27 @@ test("the process's own metrics are there unless they are left out", async () =>
   assert.match(await createMetrics().render(), /^process_cpu_seconds_total \d/m);
   assert.equal((await createMetrics({ process: false }).render()).trim(), "");
 });
+
+test("a histogram counts what is not above the end of each bucket, and adds up", async () => {
+  const metrics = createMetrics({ process: false });
+  const family = metrics.histograms("xmpp_wait_seconds", "Waits.", ["what"], [0.1, 1]);
+  for (const seconds of [0.1, 0.5, 1, 8]) family("tea").observe(seconds);
+  family("nothing");
+  metrics.histograms("xmpp_wait_seconds", "Waits.", ["what"], [0.1, 1])("tea").observe(0.025);
+  assert.equal(
+    await metrics.render(),
+    `# HELP xmpp_wait_seconds Waits.
+# TYPE xmpp_wait_seconds histogram
+xmpp_wait_seconds_bucket{le="0.1",what="tea"} 2
+xmpp_wait_seconds_bucket{le="1",what="tea"} 4
+xmpp_wait_seconds_bucket{le="+Inf",what="tea"} 5
+xmpp_wait_seconds_sum{what="tea"} 9.625
+xmpp_wait_seconds_count{what="tea"} 5
+xmpp_wait_seconds_bucket{le="0.1",what="nothing"} 0
+xmpp_wait_seconds_bucket{le="1",what="nothing"} 0
+xmpp_wait_seconds_bucket{le="+Inf",what="nothing"} 0
+xmpp_wait_seconds_sum{what="nothing"} 0
+xmpp_wait_seconds_count{what="nothing"} 0
+`,
+  );
+});

@@ -142,7 +142,8 @@ export function expiringStore<T>(shared: Shared, table: string, codec: Codec<T>)
     async add(key, value, ttl) {
       const stored = encodeBounded(codec, value, table, maxValueBytes);
       return (
-        (await requests.run((redis) => redis.set(keyOf(plainKey(key)), stored, "PX", Math.ceil(ttl), "NX"), "once")) === "OK"
+        (await requests.run((redis) => redis.set(keyOf(plainKey(key)), stored, "PX", Math.ceil(ttl), "NX"), "once")) ===
+        "OK"
       );
     },
     async take(key) {
