@@ -39,8 +39,8 @@ describe("secrets", () => {
   it("generates each once, differing, of at least 96 bits, with no newline", () => {
     const printed = run("secrets");
     const values = Object.values(read());
-    assert.equal(values.length, 17);
-    assert.equal(new Set(values).size, 17);
+    assert.equal(values.length, 18);
+    assert.equal(new Set(values).size, 18);
     for (const value of values) {
       assert.match(value, /^[0-9a-f]{24,}$/);
       assert.ok(!printed.includes(value));
@@ -76,6 +76,7 @@ describe("certificates", () => {
       ["edge", "ops.meerkat.localhost"],
       ["turn", "meerkat.localhost"],
       ["ldap", "openldap"],
+      ["ldap", "openldap-2"],
       ["postgres", "postgres"],
     ] as const) {
       openssl("verify", "-CAfile", "ca.pem", "-purpose", "sslserver", "-verify_hostname", host, `${file}.pem`);
