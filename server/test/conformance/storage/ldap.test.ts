@@ -67,10 +67,38 @@ async function connections(): Promise<readonly string[]> {
 }
 
 describeCapability("ldap", "accounts", () => {
-  test("offers exists and verify alone", () => {
-    assert.deepEqual(Object.keys(accounts).sort(), ["exists", "verify"]);
-    assert.equal(driver.keyValue, undefined);
-    assert.equal(driver.map, undefined);
+  test("makes and changes no accounts", () => {
+    assert.deepEqual(Object.keys(accounts).sort(), ["count", "exists", "list", "verify"]);
+    assert.equal(driver.readOnly, true);
+  });
+
+  test("counts and lists who can have an address and is nobody's twin, whatever the size of its pages", async () => {
+    const everyone = ["alice", "bob", "john", "jürgen", "left", "élan"];
+    for (const pageSize of [1, 2, 3, 500]) {
+      const paged = await migrated({ ...options, pageSize });
+      assert.equal(await directory(paged).count?.("example.org"), everyone.length);
+      const pages: (readonly string[])[] = [];
+      for (let from = ""; pages.at(-1)?.length !== 0; from = pages.at(-1)?.at(-1) ?? "") {
+        pages.push((await directory(paged).list?.("example.org", from, 4)) ?? []);
+      }
+      assert.deepEqual(pages, [everyone.slice(0, 4), everyone.slice(4), []]);
+      await paged.close();
+    }
+  });
+
+  test("looks at no more entries than it may, and says so", async () => {
+    const people = 9;
+    for (const [maxEntries, warned] of [
+      [people, 0],
+      [people - 1, 1],
+      [1, 1],
+    ] as const) {
+      warnings.length = 0;
+      const bounded = await migrated({ ...options, maxEntries, pageSize: 2 });
+      assert.ok(((await directory(bounded).count?.("example.org")) ?? 0) <= maxEntries);
+      assert.equal(warnings.filter((each) => each.includes(`more than ${maxEntries} entries`)).length, warned);
+      await bounded.close();
+    }
   });
 
   test("finds who is in the directory, by the bare JID", async () => {
