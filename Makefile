@@ -5,8 +5,8 @@
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## bring the whole datacenter up; also after a change
-	@scripts/up
+up: ## bring the whole datacenter up; also after a change; PROFILES= and STORAGE= change .env, as in STORAGE=mysql PROFILES=mysql
+	@PROFILES="$(PROFILES)" STORAGE="$(STORAGE)" scripts/up
 
 build: ## base image, secrets, certificates and images, without starting anything
 	@scripts/bootstrap && scripts/prepare

@@ -55,7 +55,12 @@ export function prepareSecrets({ runFolder, stores }: Settings, secrets = "/run/
   write("pgpass", `*:*:*:backup:${secret("postgres_backup_password")}\n`);
   write("ldap-password", secret("ldap_backup_password"));
   if (stores.includes("mariadb"))
-    write("my.cnf", `[client]\nhost=mariadb\nuser=backup\npassword=${secret("mariadb_backup_password")}\n`);
+    write(
+      "my.cnf",
+      // By the name in its certificate.
+      "[client]\nhost=mariadb.meerkat.localhost\nuser=backup\n" +
+        `password=${secret("mariadb_backup_password")}\nssl-ca=${join(secrets, "ca")}\n`,
+    );
 }
 
 function milliseconds(env: Env, name: string, otherwise: string): number {
