@@ -1,6 +1,6 @@
 # The one entrance. Each target is a script of scripts/, and `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up backup restore-drill build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
+.PHONY: help up backup restore-drill restore build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ backup: ## take a set of backups now: databases, directory, log
 
 restore-drill: ## restore the newest backup into containers of its own and compare; SET= another, TIME= a moment or latest, ONLY= a store
 	@SET="$(SET)" TIME="$(TIME)" ONLY="$(ONLY)" scripts/restore-drill
+
+restore: ## put a backup into the datacenter's volumes: SET= which, TIME= how far, ONLY= a store, FORCE=1 stops what runs
+	@SET="$(SET)" TIME="$(TIME)" ONLY="$(ONLY)" FORCE="$(FORCE)" scripts/restore/run
 
 doctor: ## what on this machine would be in the way
 	@scripts/doctor

@@ -18,7 +18,7 @@ const CUT =
 /** How often in a row it must say so: a server that is just taking over may not know yet. */
 const CUT_TIMES = 3;
 const LOOK_MS = 15_000;
-const CHAIN_MS = 30_000;
+const CHAIN_MS = 60_000;
 
 export interface Lag {
   /** True when the server says that somebody is following by our slot. */
@@ -70,7 +70,7 @@ export class Receiver {
       const words = await this.#receive(cuts >= CUT_TIMES, signal);
       if (signal.aborted) break;
       cuts = CUT.test(words) ? cuts + 1 : 0;
-      pause = performance.now() - began > 30_000 ? 1000 : Math.min(pause * 2, 15_000);
+      pause = performance.now() - began > 30_000 ? 1000 : Math.min(pause * 2, 5000);
       this.#say({ level: "warn", what: "wal.interrupted", error: words, againMs: pause });
       await delay(pause, undefined, { signal }).catch(() => {});
     }

@@ -45,3 +45,9 @@ export async function countedMariadb(container: string): Promise<Tables> {
   const lines = (await mariadb(`SET time_zone = '+00:00';\n${statements}`)).trim().split("\n");
   return asTables(lines.map((line) => line.split("\t")));
 }
+
+/** Ends the server in good order. */
+export async function keepMariadb(container: string): Promise<void> {
+  await docker(["stop", "--time", "120", container]);
+  await docker(["rm", container]);
+}

@@ -9,13 +9,18 @@ const SOCKET = "ldapi://%2Frun%2Fslapd%2Fldapi";
 /** The image's own configuration, less what needs the network: certificates, and the other provider with its long lines. */
 const ALONE = `awk '/^[^ \\t#]/ { skip = /^(TLS|[Ss]ync[Rr]epl|[Mm]ulti[Pp]rovider|[Mm]irror[Mm]ode|[Ss]erver[Ii][Dd]|overlay +syncprov|syncprov-)/ } !skip' /etc/meerkat/slapd.conf > ${CONFIG}`;
 
-export async function startOpenldap(site: Site, set: string, base: string): Promise<string> {
+/** A server with the set's tree, in memory or in a volume, which must be empty then. */
+export async function startOpenldap(site: Site, set: string, base: string, volumeName?: string): Promise<string> {
+  const data =
+    volumeName === undefined
+      ? ["--tmpfs", "/var/lib/ldap:mode=0700,uid=10013,gid=10013"]
+      : ["-v", `${volumeName}:/var/lib/ldap`];
   const container = await start(site, {
     name: "openldap",
     image: image(site, "openldap"),
     options: [
       ...["--tmpfs", "/run/slapd:mode=0700,uid=10013,gid=10013", "--tmpfs", "/tmp:mode=1777"],
-      ...["--tmpfs", "/var/lib/ldap:mode=0700,uid=10013,gid=10013", "--ulimit", "nofile=4096:4096", "--init"],
+      ...[...data, "--ulimit", "nofile=4096:4096", "--init"],
       ...["-v", `${site.secrets}/ldap_meerkat_password:/run/secrets/ldap_meerkat_password:ro`],
     ],
     entrypoint: "sleep",
@@ -23,11 +28,19 @@ export async function startOpenldap(site: Site, set: string, base: string): Prom
   });
   await docker(["exec", container, "sh", "-c", ALONE]);
   const ldif = await docker(backupCommand(site, ["read", set, "openldap/tree.ldif.zst"]));
-  await docker(["exec", "-i", container, "slapadd", "-q", "-f", CONFIG, "-b", base], ldif);
+  await docker(["exec", "-i", container, "slapadd", "-q", "-w", "-f", CONFIG, "-b", base], ldif);
   await docker(["exec", "-d", container, "slapd", "-d", "0", "-f", CONFIG, "-h", SOCKET]);
   const bind = ["-D", `cn=meerkat,ou=services,${base}`, "-y", "/run/secrets/ldap_meerkat_password"];
   await ready(container, ["ldapwhoami", "-x", "-H", SOCKET, ...bind], 15_000);
   return container;
+}
+
+/** Ends the server in good order and marks the volume as one that has its tree: see the image's entrypoint. */
+export async function keepOpenldap(container: string): Promise<void> {
+  const end =
+    "kill $(cat /run/slapd/slapd.pid) && while [ -e /run/slapd/slapd.pid ]; do sleep 0.1; done && touch /var/lib/ldap/made";
+  await docker(["exec", container, "sh", "-c", end]);
+  await docker(["rm", "--force", container]);
 }
 
 export async function countedOpenldap(container: string, base: string): Promise<Tables> {

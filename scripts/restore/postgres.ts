@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Tables } from "../../compose/backup/manifest.ts";
 import { asTables } from "../../compose/backup/postgres.ts";
-import { backupCommand, docker, image, ready, type Site, start } from "./docker.ts";
+import { backupCommand, docker, image, inVolume, ready, type Site, start } from "./docker.ts";
 
 const DATA = "/var/lib/postgresql/17";
 const SUMS = join(import.meta.dirname, "../../compose/backup/postgres-sums.sql");
@@ -82,4 +82,14 @@ export async function countedPostgres(container: string): Promise<Restored> {
     tables: asTables(lines.map((line) => line.split("\t"))),
     newest: newest === "" ? undefined : new Date(newest),
   };
+}
+
+/** Ends the recovered server in good order, and removes what was there for the recovery only. */
+export async function keepPostgres(site: Site, container: string, volumeName: string): Promise<void> {
+  await docker(["stop", "--signal", "SIGINT", "--time", "300", container]);
+  const exit = (await docker(["inspect", "--format", "{{.State.ExitCode}}", container])).trim();
+  if (exit !== "0") throw new Error(`the recovered PostgreSQL ended with ${exit}: docker logs ${container}`);
+  await docker(["rm", container]);
+  const leftovers = ["restored_wal", "restore.conf", "restore_hba.conf"].map((name) => `${DATA}/${name}`);
+  await inVolume(site, image(site, "postgres"), volumeName, "/var/lib/postgresql", ["rm", "-rf", ...leftovers]);
 }
