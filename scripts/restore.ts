@@ -1,11 +1,11 @@
 /**
- * `make restore`: puts a set into the volumes of the datacenter, which must not be running. What was in them is moved aside within
- * the volume, never removed. PostgreSQL goes to TIME, or as far as its log goes; the other stores to what the set has.
+ * `make restore`: puts a set into the volumes of the datacenter, which must not be running. What was in them is moved aside, never
+ * removed. PostgreSQL goes to TIME, or as far as its log goes; the other stores to what the set has.
  */
 import { type Manifest, rowsOf, type Tables } from "../compose/backup/manifest.ts";
 import { readSettings } from "../compose/backup/settings.ts";
 import { moment } from "../compose/backup/unpack.ts";
-import { backupCommand, docker, image, inVolume, type Site, siteOf, sweep } from "./restore/docker.ts";
+import { backupCommand, docker, image, inVolume, siteOf, sweep } from "./restore/docker.ts";
 import { countedMariadb, keepMariadb, loadMariadb, startMariadb } from "./restore/mariadb.ts";
 import { countedOpenldap, keepOpenldap, startOpenldap } from "./restore/openldap.ts";
 import { countedPostgres, keepPostgres, startPostgres } from "./restore/postgres.ts";
@@ -21,17 +21,26 @@ const stamp = new Date()
   .replace(/\.\d+Z$/, "Z")
   .replaceAll(":", "-");
 
-/** Moves what is in a volume into a folder of it, as the image's user. */
-async function moveAside(of: Site, from: string, volumeName: string, at: string): Promise<void> {
+/** Moves PostgreSQL's data into a folder of their volume: they may be large. */
+async function moveAside(volumeName: string): Promise<void> {
+  const at = "/var/lib/postgresql";
   const keep = `${at}/before-restore-${stamp}`;
-  const move = `set -eu; cd ${at}; if [ -z "$(find . -mindepth 1 -maxdepth 1 ! -name 'before-restore-*' ! -name lost+found)" ]; then exit; fi; mkdir -m 0700 ${keep}; find . -mindepth 1 -maxdepth 1 ! -name 'before-restore-*' ! -name lost+found -exec mv -t ${keep} {} +`;
-  await inVolume(of, image(of, from), volumeName, at, ["sh", "-c", move]);
+  const move = `if [ -e ${at}/17 ]; then mkdir -m 0700 ${keep} && mv ${at}/17 ${keep}/; fi`;
+  await inVolume(image(site, "postgres"), volumeName, at, ["sh", "-c", move]);
+}
+
+/** Moves what is in a volume into one of its own: the others' entrypoints clear a volume that they find half made. */
+async function copyAside(store: string, volumeName: string, at: string): Promise<void> {
+  const aside = `${volumeName}-before-restore-${stamp}`;
+  await docker(["volume", "create", aside]);
+  const copy = `cp -a /from/. ${at}/ && find /from -mindepth 1 -delete`;
+  await inVolume(image(site, store), aside, at, ["sh", "-c", copy], ["-v", `${volumeName}:/from`]);
 }
 
 const RESTORES: Readonly<Record<string, (volumes: readonly string[]) => Promise<Tables>>> = {
   // The first server gets the data, the second copies them when it finds nothing, and etcd must know nothing of either.
   async postgres([first = "", ...others]) {
-    for (const each of [first, ...others]) await moveAside(site, "postgres", each, "/var/lib/postgresql");
+    for (const each of [first, ...others]) await moveAside(each);
     for (const each of await volumesOf(site, "etcd")) await docker(["volume", "rm", "--force", each]);
     const container = await startPostgres(site, first, set, target);
     const { tables, newest } = await countedPostgres(container);
@@ -40,7 +49,7 @@ const RESTORES: Readonly<Record<string, (volumes: readonly string[]) => Promise<
     return tables;
   },
   async mariadb([volumeName = ""]) {
-    await moveAside(site, "mariadb", volumeName, "/var/lib/mysql");
+    await copyAside("mariadb", volumeName, "/var/lib/mysql");
     const container = await startMariadb(site, volumeName);
     await loadMariadb(site, container, set);
     const tables = await countedMariadb(container);
@@ -48,7 +57,7 @@ const RESTORES: Readonly<Record<string, (volumes: readonly string[]) => Promise<
     return tables;
   },
   async openldap([first = "", ...others]) {
-    for (const each of [first, ...others]) await moveAside(site, "openldap", each, "/var/lib/ldap");
+    for (const each of [first, ...others]) await copyAside("openldap", each, "/var/lib/ldap");
     const container = await startOpenldap(site, set, base, first);
     const tables = await countedOpenldap(container, base);
     await keepOpenldap(container);
@@ -68,7 +77,9 @@ async function restore(): Promise<void> {
     if (volumes.length === 0) throw new Error(`nothing in the compose files is ${store}`);
     const tables = await RESTORES[store]?.(volumes);
     if (tables === undefined) throw new Error(`nothing here restores ${store}`);
-    say(`${store}: ${rowsOf(tables)} rows in ${volumes[0]}; what was there is in its folder before-restore-${stamp}`);
+    say(
+      `${store}: ${rowsOf(tables)} rows in ${volumes[0]}; what was there is kept under the name before-restore-${stamp}`,
+    );
   }
 }
 

@@ -90,14 +90,14 @@ export function backupCommand(site: Site, args: readonly string[], options: read
 
 /** Runs a program of an image, as the image's own user, on a volume. */
 export async function inVolume(
-  site: Site,
   from: string,
   volumeName: string,
   at: string,
   [program = "", ...args]: readonly string[],
+  options: readonly string[] = [],
 ): Promise<string> {
-  const mount = ["-v", `${volumeName}:${at}`];
-  return docker(["run", "--rm", "--label", label(site), ...CONFINED, ...mount, "--entrypoint", program, from, ...args]);
+  const mount = ["-v", `${volumeName}:${at}`, ...options];
+  return docker(["run", "--rm", ...CONFINED, ...mount, "--entrypoint", program, from, ...args]);
 }
 
 export async function makeVolume(site: Site, name: string): Promise<string> {

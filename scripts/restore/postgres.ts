@@ -91,5 +91,5 @@ export async function keepPostgres(site: Site, container: string, volumeName: st
   if (exit !== "0") throw new Error(`the recovered PostgreSQL ended with ${exit}: docker logs ${container}`);
   await docker(["rm", container]);
   const leftovers = ["restored_wal", "restore.conf", "restore_hba.conf"].map((name) => `${DATA}/${name}`);
-  await inVolume(site, image(site, "postgres"), volumeName, "/var/lib/postgresql", ["rm", "-rf", ...leftovers]);
+  await inVolume(image(site, "postgres"), volumeName, "/var/lib/postgresql", ["rm", "-rf", ...leftovers]);
 }
