@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 
 /** Digits whose order by bytes is their order by value. */
 const DIGITS = "0123456789abcdefghijklmnopqrstuv";
@@ -72,8 +72,20 @@ function digits(micros: number): string {
   return text;
 }
 
+/** The system is asked for so much at a time: each question costs as much as fifty ids. */
+const pool = new Uint8Array(RANDOM_DIGITS * 256);
+let used = pool.length;
+
 function chance(): string {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
   let text = "";
-  for (const byte of randomBytes(RANDOM_DIGITS)) text += DIGITS[byte & 31];
+  for (const end = used + RANDOM_DIGITS; used < end; used++) {
+    text += DIGITS[(pool[used] as number) & 31];
+    // Nobody finds in memory what was given out.
+    pool[used] = 0;
+  }
   return text;
 }

@@ -3,9 +3,9 @@ import { sql } from "kysely";
 import type { Write } from "../batches.ts";
 import { intoParts } from "./archive-parts.ts";
 import type { ArchiveRow } from "./archive-queries.ts";
-import { rows as answers, type Database } from "./database.ts";
+import type { Database } from "./database.ts";
 import { unlessThere } from "./dialects.ts";
-import { prepared } from "./prepared.ts";
+import { prepared, preparedRows } from "./prepared.ts";
 
 type Columns = { readonly [K in keyof ArchiveRow]: readonly string[] };
 
@@ -22,18 +22,7 @@ export function archiveAppends(database: Database): Write<ArchiveRow, void> {
 }
 
 function inserting(database: Database): Write<ArchiveRow, void> {
-  const { dialect, run, transact } = database;
-  if (dialect === "sqlite") {
-    // Its library takes one row after the other faster than many in one statement.
-    const one = prepared(({ kind, owner, id, with_key, with_full, value }: ArchiveRow) =>
-      unlessThere(database, "archive_items", { kind, owner, id, with_key, with_full, value }),
-    );
-    return (rows) =>
-      transact(function* () {
-        for (const row of rows) yield* answers(one(row));
-        return undefined;
-      });
-  }
+  const { dialect, run } = database;
   if (dialect === "postgres") {
     // One text for any number of rows.
     const many = prepared((columns: Columns) => fromArrays(database, columns));
@@ -42,8 +31,19 @@ function inserting(database: Database): Write<ArchiveRow, void> {
       return undefined;
     };
   }
+  const many = preparedRows<ArchiveRow, unknown>(COLUMNS, (rows) => {
+    const ordered = rows.map(({ kind, owner, id, with_key, with_full, value }) => ({
+      kind,
+      owner,
+      id,
+      with_key,
+      with_full,
+      value,
+    }));
+    return unlessThere(database, "archive_items", ordered);
+  });
   return async (rows) => {
-    await run(unlessThere(database, "archive_items", rows));
+    await run(many(rows));
     return undefined;
   };
 }

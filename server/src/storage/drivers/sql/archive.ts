@@ -1,3 +1,4 @@
+import type { Jid } from "../../../xmpp/jid.ts";
 import { isArchiveId } from "../../archive-id.ts";
 import type { ArchivedItem, ArchiveRange, ArchiveStore, Codec } from "../../specs.ts";
 import { idBounds, LAST, pageOf, sought } from "../archive-range.ts";
@@ -26,11 +27,15 @@ export function archiveStore<T>(
   maxValueBytes: number,
 ): ArchiveStore<T> {
   const { build, run, transact } = database;
-  const given = ({ id, with_full, value }: Found): ArchivedItem<T> => ({
-    id,
-    with: storedJid(with_full),
-    value: codec.decode(value),
-  });
+  const given = (found: readonly Found[]): ArchivedItem<T>[] => {
+    // Most items of a page are with few others.
+    const parties = new Map<string, Jid>();
+    return found.map(({ id, with_full, value }) => {
+      const party = parties.get(with_full) ?? storedJid(with_full);
+      parties.set(with_full, party);
+      return { id, with: party, value: codec.decode(value) };
+    });
+  };
   const narrowed = (range: ArchiveRange) => {
     const { with: other } = range;
     if (other === undefined) return { narrow: "all", withKey: "", withFull: "" } as const;
@@ -51,7 +56,7 @@ export function archiveStore<T>(
       const { narrow, withKey, withFull } = narrowed(query);
       const values = { kind, owner: bare, withKey, withFull, limit: sought(query), ...bounds };
       const found = await run(queries.page[query.from][narrow](values));
-      return pageOf(found.map(given), query);
+      return pageOf(given(found), query);
     },
 
     async get({ bare }, ids) {
@@ -59,7 +64,7 @@ export function archiveStore<T>(
       for (const some of queries.slices(ids.filter(isArchiveId).sort())) {
         found.push(...(await run(queries.get(kind, bare, some))));
       }
-      return found.map(given);
+      return given(found);
     },
 
     async count({ bare }, range, limit) {

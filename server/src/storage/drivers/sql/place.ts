@@ -13,6 +13,8 @@ export interface Place {
  * allows 3071 bytes each) need more: a long key is found by its digest, behind a character no XML text can hold.
  */
 export function placed(key: string): Place {
-  if (Buffer.byteLength(key) <= MAX_INDEXED_KEY_BYTES) return { key, long_key: null };
+  // A character takes three bytes at most, and those that take four are two to JavaScript.
+  if (key.length <= MAX_INDEXED_KEY_BYTES / 3 || Buffer.byteLength(key) <= MAX_INDEXED_KEY_BYTES)
+    return { key, long_key: null };
   return { key: `\u0001${createHash("sha256").update(key).digest("base64")}`, long_key: key };
 }

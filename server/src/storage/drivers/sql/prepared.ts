@@ -39,3 +39,26 @@ function compiled<A extends object, T>(make: (slots: A) => Compilable<T>) {
   const names = query.parameters.map((value) => (value instanceof Slot ? (value.name as keyof A) : undefined));
   return { query, names };
 }
+
+/**
+ * The same for rows of any number: `make` puts them into a query that has their values in the order of `columns`, one row
+ * after the other. There is a text for each number of rows.
+ */
+export function preparedRows<Row extends object, T>(
+  columns: readonly (keyof Row)[],
+  make: (rows: readonly Row[]) => Compilable<T>,
+): (rows: readonly Row[]) => Compilable<T> {
+  const texts = new Map<number, CompiledQuery<T>>();
+  return (rows) => {
+    let query = texts.get(rows.length);
+    if (query === undefined) {
+      query = make(rows).compile();
+      if (query.parameters.length !== rows.length * columns.length) throw new Error("rows of other columns");
+      texts.set(rows.length, query);
+    }
+    const parameters: unknown[] = [];
+    for (const row of rows) for (const column of columns) parameters.push(row[column]);
+    const bound: PreparedQuery<T> = { ...query, parameters, prepared: true };
+    return { compile: () => bound };
+  };
+}
