@@ -22,6 +22,12 @@ export interface SqliteOptions extends Omit<SqlOptions, "batchWriters"> {
   readonly busyTimeout?: number | undefined;
 }
 
+interface Statement {
+  readonly statement: StatementSync;
+  /** Of the columns that it answers with. */
+  readonly names: readonly string[];
+}
+
 /** Milliseconds in which batches are written when it closes. */
 const CLOSE_WITHIN = 5000;
 
@@ -40,16 +46,25 @@ const SPELLING: Spelling = {
 /** SQLite inside this process: a complete server needs no other service. Throws a StorageError if it cannot open. */
 export function sqliteDriver(options: SqliteOptions): StorageDriver {
   const database = translating(options.path, () => open(options));
-  const statements = new Map<string, StatementSync>();
+  const statements = new Map<string, Statement>();
 
   function execute(query: CompiledQuery): readonly unknown[] {
-    let statement = statements.get(query.sql);
-    if (statement === undefined) {
+    let prepared = statements.get(query.sql);
+    if (prepared === undefined) {
       // The texts are those of the stores, a few dozen; only parameters differ.
-      statement = database.prepare(query.sql);
-      statements.set(query.sql, statement);
+      const statement = database.prepare(query.sql);
+      statement.setReturnArrays(true);
+      prepared = { statement, names: statement.columns().map(({ name }) => name) };
+      statements.set(query.sql, prepared);
     }
-    return statement.all(...(query.parameters as readonly SQLInputValue[]));
+    const { statement, names } = prepared;
+    const found = statement.all(...(query.parameters as readonly SQLInputValue[]));
+    // The library's own objects take twice as long to make and to read.
+    return (found as unknown as readonly unknown[][]).map((values) => {
+      const row: Record<string, unknown> = {};
+      for (let n = 0; n < names.length; n++) row[names[n] as string] = values[n];
+      return row;
+    });
   }
 
   // A transaction begins and ends within one call: another instance in this process that met it half-way would block
