@@ -1,16 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { person } from "../lib/company.ts";
 import { freshAccounts } from "../lib/datacenter.ts";
 import { FEATURES, header, plainAuth, RawClient, SASL_SUCCESS } from "../lib/raw.ts";
 import { online, site } from "../lib/story.ts";
 import type { Account } from "../lib/topology.ts";
 import { login } from "../lib/xmpp.ts";
-
-const person = (local: string): Account => ({
-  local,
-  domain: site.company,
-  password: site.secret("ldap_people_password"),
-});
 
 test("Ada of the directory logs in by each way with PLAIN, which is all that a directory can do", async (t) => {
   for (const via of ["starttls", "direct-tls", "websocket"] as const) {
