@@ -125,6 +125,20 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         maxValueBytes: store.value_size,
         warn,
       };
+    case "riak":
+      return {
+        driver: "riak",
+        nodes: store.nodes,
+        tls: store.tls ? { ca: store.ca === undefined ? undefined : readAuthority(store.ca) } : undefined,
+        username: store.username,
+        password: store.password,
+        bucketType: store.bucket_type,
+        connections: store.connections,
+        queue: store.queue,
+        timeout: store.timeout,
+        maxValueBytes: store.value_size,
+        objectBytes: store.object_size,
+      };
     case "ldap":
       return ldapOptions(store, warn);
     case "http":

@@ -11,6 +11,7 @@ import { TOKEN_ALGORITHMS, type TokenAlgorithm } from "../xmpp/sasl/token-algori
 import { cacheEntries } from "./cache.ts";
 import { ldapStorage } from "./ldap.ts";
 import { redisStorage } from "./redis.ts";
+import { riakStorage } from "./riak.ts";
 import {
   count,
   domainName,
@@ -176,6 +177,7 @@ const storage = z.discriminatedUnion("driver", [
     })
     .describe("MySQL or MariaDB, shared by all nodes."),
   redisStorage,
+  riakStorage,
   ldapStorage,
   z
     .strictObject({

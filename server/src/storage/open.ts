@@ -4,6 +4,7 @@ import type { MemoryOptions } from "./drivers/memory.ts";
 import type { MysqlOptions } from "./drivers/mysql/mysql.ts";
 import type { PostgresOptions } from "./drivers/postgres/postgres.ts";
 import type { RedisOptions } from "./drivers/redis/redis.ts";
+import type { RiakOptions } from "./drivers/riak/riak.ts";
 import type { SqliteOptions } from "./drivers/sqlite/sqlite.ts";
 import type { StorageDriver } from "./specs.ts";
 
@@ -13,12 +14,13 @@ export type DriverOptions =
   | ({ readonly driver: "postgres" } & PostgresOptions)
   | ({ readonly driver: "mysql" } & MysqlOptions)
   | ({ readonly driver: "redis" } & RedisOptions)
+  | ({ readonly driver: "riak" } & RiakOptions)
   | ({ readonly driver: "ldap" } & LdapOptions)
   | ({ readonly driver: "http" } & HttpOptions);
 
 /**
- * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL, MySQL, Redis, LDAP and
- * HTTP are first contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
+ * Opens the driver the operator chose; the libraries of the others are not loaded. PostgreSQL, MySQL, Redis,
+ * Riak, LDAP and HTTP are first contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
  */
 export async function openDriver(options: DriverOptions): Promise<StorageDriver> {
   switch (options.driver) {
@@ -32,6 +34,8 @@ export async function openDriver(options: DriverOptions): Promise<StorageDriver>
       return (await import("./drivers/mysql/mysql.ts")).mysqlDriver(options);
     case "redis":
       return (await import("./drivers/redis/redis.ts")).redisDriver(options);
+    case "riak":
+      return (await import("./drivers/riak/riak.ts")).riakDriver(options);
     case "ldap":
       return (await import("./drivers/ldap/ldap.ts")).ldapDriver(options);
     case "http":

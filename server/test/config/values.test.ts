@@ -129,7 +129,7 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
     ['storage.main = { driver = "sqlite", path = ":memory:" }', undefined],
     [
       'storage.main = { driver = "oracle" }',
-      'storage.main.driver = "oracle": must be one of "memory", "sqlite", "postgres", "mysql", "redis", "ldap", "http"',
+      'storage.main.driver = "oracle": must be one of "memory", "sqlite", "postgres", "mysql", "redis", "riak", "ldap", "http"',
     ],
     [
       'storage.main = { driver = "ldap", url = "http://x", bind_dn = "d", bind_password = "p", base = "b" }',

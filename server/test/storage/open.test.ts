@@ -6,6 +6,7 @@ const postgres = { driver: "postgres", host: "localhost", database: "d", usernam
 const mysql = { ...postgres, driver: "mysql" } as const;
 const ldap = { driver: "ldap", url: "ldap://localhost", bindDn: "cn=s", bindPassword: "p", base: "dc=x" } as const;
 const redis = { driver: "redis", nodes: ["localhost:1"] } as const;
+const riak = { driver: "riak", nodes: ["localhost:8098"] } as const;
 const http = { driver: "http", url: "https://localhost/accounts" } as const;
 
 test("opens each driver by its name, before its database can be reached", async () => {
@@ -17,6 +18,7 @@ test("opens each driver by its name, before its database can be reached", async 
     postgres,
     mysql,
     redis,
+    riak,
     ldap,
     http,
   ] as const) {
@@ -30,6 +32,7 @@ test("opens each driver by its name, before its database can be reached", async 
     postgres: [...capabilities],
     mysql: [...capabilities],
     redis: ["keyValue", "map", "queue", "expiring"],
+    riak: ["accounts", "keyValue", "map", "archive", "queue"],
     ldap: ["accounts", "keyValue", "map"],
     http: ["accounts"],
   });
@@ -46,6 +49,14 @@ const WRONG: [what: string, options: DriverOptions, words: RegExp][] = [
   ["no connections to MySQL", { ...mysql, max: 0 }, /max .* not 0/],
   ["a port with a fraction", { ...mysql, port: 3306.5 }, /port .* not 3306.5/],
   ["a statement that may take no time", { ...mysql, statementTimeout: 0 }, /statement_timeout .* not 0/],
+  ["a cluster of no nodes", { ...riak, nodes: [] }, /name one at least/],
+  ["a node without a port", { ...riak, nodes: ["localhost"] }, /"localhost" is no host:port/],
+  ["a node with a secret in it", { ...riak, nodes: ["a:b@localhost:1"] }, /is no host:port/],
+  ["a password that anybody could read", { ...riak, username: "a", password: "b" }, /needs tls = true/],
+  ["half a login", { ...riak, tls: {}, password: "b" }, /go together/],
+  ["the bucket type of everybody", { ...riak, bucketType: "default" }, /a type of its own/],
+  ["a bucket type that is no name", { ...riak, bucketType: "a/b" }, /is no name/],
+  ["values that no object could hold", { ...riak, maxValueBytes: 70_000, objectBytes: 65_536 }, /must fit an object/],
   ["an address that is no LDAP", { ...ldap, url: "http://localhost" }, /"http:\/\/localhost" is no ldap/],
   ["an LDAP address with a path", { ...ldap, url: "ldap://localhost/dc=x" }, /is no ldap/],
   ["no LDAP address at all", { ...ldap, url: [] }, /no address of an LDAP server/],

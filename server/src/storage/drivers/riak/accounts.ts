@@ -21,6 +21,7 @@ export interface AccountDocument {
   readonly local: string;
   /** Of two that were made at once, the earlier one counts. */
   readonly created: string;
+  readonly version: number;
   readonly changes: readonly string[];
   readonly keys: readonly StoredKeys[];
 }
@@ -37,6 +38,8 @@ export const ACCOUNT_SHAPE: Shape<AccountDocument> = {
       return isNewer(b.changes, a.changes) ? b : a;
     }),
   carries: ({ changes }, change) => changes.includes(change),
+  version: ({ version }) => version,
+  latest: ({ created, changes }) => changes[0] ?? created,
 };
 
 /** One object an account, in an index by domain and local part. */
@@ -59,9 +62,7 @@ export function accountStore(ground: Ground): AccountStore {
 
     async setKeys(account, keys) {
       const { document } = await revise(ground, accountPlace(account), ACCOUNT_SHAPE, (found, change) =>
-        found === undefined
-          ? "as it is"
-          : { ...found, changes: changedBy(change, found.changes), keys: keys.map(writtenKeys) },
+        found === undefined ? "as it is" : { ...changed(found, change), keys: keys.map(writtenKeys) },
       );
       return document === undefined ? "missing" : "changed";
     },
@@ -73,7 +74,7 @@ export function accountStore(ground: Ground): AccountStore {
         if (found === undefined || same?.stored_key !== base64(storedKey)) return "as it is";
         const added = more.filter(({ hash }) => found.keys.every((has) => has.hash !== hash)).map(writtenKeys);
         if (added.length === 0) return "as it is";
-        return { ...found, changes: changedBy(change, found.changes), keys: [...found.keys, ...added] };
+        return { ...changed(found, change), keys: [...found.keys, ...added] };
       });
     },
 
@@ -105,9 +106,13 @@ export function putAccount(ground: Ground, account: Jid, keys: readonly ScramKey
   const { domain, local } = account;
   return revise(ground, accountPlace(account), ACCOUNT_SHAPE, (found, change) => {
     if (found !== undefined && present === "keep") return "as it is";
-    const changes = changedBy(change, found?.changes);
-    return { domain, local, created: found?.created ?? change, changes, keys: keys.map(writtenKeys) };
+    const made = { domain, local, created: change, version: 0, changes: [] };
+    return changed({ ...(found ?? made), keys: keys.map(writtenKeys) }, change);
   });
+}
+
+function changed(document: AccountDocument, change: string): AccountDocument {
+  return { ...document, version: document.version + 1, changes: changedBy(change, document.changes) };
 }
 
 function accountPlace({ domain, local }: Jid): Place {

@@ -22,7 +22,8 @@ export interface ArchiveDocument {
   readonly id: string;
   /** Local part, domain and resource: which of them a text has can be said of prepared ones alone. */
   readonly with: readonly [local: string, domain: string, resource: string];
-  /** What replaced its value lately; empty for a value that is the first. */
+  /** How often its value was replaced, and by what lately. */
+  readonly version: number;
   readonly changes: readonly string[];
   readonly value: string;
 }
@@ -33,6 +34,8 @@ export const ARCHIVE_SHAPE: Shape<ArchiveDocument> = {
   // Two first values of one id are one item that was appended twice.
   merge: (documents) => documents.reduce((a, b) => (isNewer(b.changes, a.changes) || isLower(b, a) ? b : a)),
   carries: ({ changes }, change) => changes.includes(change),
+  version: ({ version }) => version,
+  latest: ({ id, changes }) => changes[0] ?? id,
 };
 
 function isLower(a: ArchiveDocument, b: ArchiveDocument): boolean {
@@ -85,7 +88,7 @@ export function archiveStore<T>(ground: Ground, table: string, codec: Codec<T>):
         changes: [],
         value: stored,
       } as const;
-      await putItem(ground, item);
+      await putItem(ground, { ...item, version: 0, changes: [], value: stored });
     },
 
     async page(owner, query) {
@@ -126,7 +129,7 @@ export function archiveStore<T>(ground: Ground, table: string, codec: Codec<T>):
       const stored = encodeBounded(codec, value, table, valueBytes);
       const place = itemPlace(table, owner.bare, id);
       const { document } = await revise(ground, place, ARCHIVE_SHAPE, (found, change) =>
-        found === undefined ? "as it is" : { ...found, changes: changedBy(change, found.changes), value: stored },
+        found === undefined ? "as it is" : replaced(found, stored, change),
       );
       return document === undefined ? "missing" : "replaced";
     },
@@ -152,6 +155,10 @@ export function archiveStore<T>(ground: Ground, table: string, codec: Codec<T>):
       return sweep(client, ARCHIVE, BY_PLACE, [prefix, past(prefix)]);
     },
   };
+}
+
+export function replaced(document: ArchiveDocument, value: string, change: string): ArchiveDocument {
+  return { ...document, version: document.version + 1, changes: changedBy(change, document.changes), value };
 }
 
 /** Puts an item in, where there is none of its id. */

@@ -2,7 +2,7 @@ import { archiveTime } from "../../archive-id.ts";
 
 /** Milliseconds that a change is remembered for, which is longer than its writer looks for it. */
 const REMEMBERED_FOR = 30_000;
-const MOST_REMEMBERED = 32;
+const MOST_REMEMBERED = 64;
 
 /** The ids of what something was changed by lately, newest first, with one more. */
 export function changedBy(change: string, earlier: readonly string[] = []): readonly string[] {

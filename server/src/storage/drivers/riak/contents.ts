@@ -4,8 +4,7 @@ import type { Capability, Contents, StoredRecord } from "../../specs.ts";
 import { checkedKind, encodeBounded, positive } from "../bounds.ts";
 import { storedJid } from "../stored-jid.ts";
 import { ACCOUNT_SHAPE, ACCOUNTS, putAccount, readKeys } from "./accounts.ts";
-import { ARCHIVE, ARCHIVE_SHAPE, type ArchiveDocument, itemPlace, putItem } from "./archive.ts";
-import { changedBy } from "./changes.ts";
+import { ARCHIVE, ARCHIVE_SHAPE, type ArchiveDocument, itemPlace, putItem, replaced } from "./archive.ts";
 import type { Found } from "./client.ts";
 import { BY_PLACE, forEach, type Ground } from "./ground.ts";
 import { KEY_VALUE, putValue, VALUE_SHAPE } from "./key-value.ts";
@@ -116,10 +115,18 @@ async function writeRecord(ground: Ground, record: StoredRecord): Promise<void> 
 
 async function writeArchived(ground: Ground, { table, owner, id, with: party, value }: Of<"archive">): Promise<void> {
   const { local, domain, resource } = storedJid(party);
-  const document: ArchiveDocument = { table, owner, id, with: [local, domain, resource], changes: [], value };
+  const document: ArchiveDocument = {
+    table,
+    owner,
+    id,
+    with: [local, domain, resource],
+    version: 0,
+    changes: [],
+    value,
+  };
   if ((await putItem(ground, document)) === "stored") return;
   await revise(ground, itemPlace(table, owner, id), ARCHIVE_SHAPE, (found, change) =>
-    found?.value === value ? "as it is" : { ...document, changes: changedBy(change, found?.changes) },
+    found?.value === value ? "as it is" : replaced(found ?? document, value, change),
   );
 }
 

@@ -24,6 +24,8 @@ export const VALUE_SHAPE: Shape<ValueDocument> = {
   }),
   merge: (documents) => documents.reduce((a, b) => (b.set > a.set ? b : a)),
   carries: (document, change) => document.set === change,
+  version: () => 0,
+  latest: (document) => document.set,
 };
 
 /** One object an owner and table. */

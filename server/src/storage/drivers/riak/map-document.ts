@@ -19,6 +19,7 @@ export interface MapItem {
 export interface MapDocument {
   readonly table: string;
   readonly owner: string;
+  readonly version: number;
   readonly items: ReadonlyMap<string, MapItem>;
 }
 
@@ -27,6 +28,7 @@ type StoredItem = readonly [key: string, version: number, changes: readonly stri
 interface StoredDocument {
   readonly table: string;
   readonly owner: string;
+  readonly version: number;
   readonly items: readonly StoredItem[];
 }
 
@@ -49,6 +51,9 @@ export function mapShape(written: ReadonlySet<string> = new Set()): Shape<MapDoc
     merge: mergedMaps,
     carries: (document, change) =>
       written.size > 0 && [...written].every((key) => document.items.get(key)?.changes.includes(change) === true),
+    version: ({ version }) => version,
+    latest: ({ items }) =>
+      [...items.values()].reduce((latest, { changes: [id = ""] }) => (id > latest ? id : latest), ""),
   };
 }
 
@@ -63,7 +68,7 @@ export function withValues(
     const { version = 0, changes } = items.get(key) ?? {};
     items.set(key, { version: version + 1, changes: changedBy(change, changes), value });
   }
-  return { ...document, items: withoutOldRemovals(items, change) };
+  return { ...document, version: document.version + 1, items: withoutOldRemovals(items, change) };
 }
 
 function withoutOldRemovals(items: ReadonlyMap<string, MapItem>, change: string): ReadonlyMap<string, MapItem> {
@@ -77,10 +82,11 @@ function withoutOldRemovals(items: ReadonlyMap<string, MapItem>, change: string)
 }
 
 function parseMap(body: string): MapDocument {
-  const { table, owner, items } = parsed<StoredDocument>(MAP, body);
+  const { table, owner, version, items } = parsed<StoredDocument>(MAP, body);
   return {
     table,
     owner,
+    version,
     items: new Map(
       items.map(([key, version, changes, value]) => [key, { version, changes, value: value ?? undefined }]),
     ),
@@ -100,7 +106,7 @@ function mergedMaps(documents: readonly MapDocument[]): MapDocument {
       if (present === undefined || isHigher(item, present)) items.set(key, item);
     }
   }
-  return { ...first, items };
+  return { ...first, version: Math.max(...documents.map(({ version }) => version)), items };
 }
 
 function isHigher(a: MapItem, b: MapItem): boolean {

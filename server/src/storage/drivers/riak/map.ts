@@ -87,6 +87,6 @@ export async function changeItems(
     if (values.length === 0) return "as it is";
     written.clear();
     for (const [key] of values) written.add(key);
-    return withValues(document ?? { table, owner, items: new Map() }, new Map(values), id);
+    return withValues(document ?? { table, owner, version: 0, items: new Map() }, new Map(values), id);
   });
 }

@@ -30,6 +30,8 @@ export const QUEUE_SHAPE: Shape<QueueDocument> = {
   // Taken is taken, by the first of those who took it at once.
   merge: (documents) => documents.reduce((a, b) => ((b.taken ?? "~") < (a.taken ?? "~") ? b : a)),
   carries: ({ taken }, change) => taken === change,
+  version: ({ taken }) => (taken === undefined ? 0 : 1),
+  latest: ({ id, taken }) => taken ?? id,
 };
 
 /** One object an item, in the order of ids that are made here. */

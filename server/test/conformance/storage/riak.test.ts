@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import { after, before } from "node:test";
+import type { RiakOptions } from "../../../src/storage/drivers/riak/riak.ts";
+import { accountsSuite } from "./accounts.ts";
+import { contentsSuite } from "./contents.ts";
+import { keyValueSuite } from "./key-value.ts";
+import { mapSuite } from "./map.ts";
+import { raceSuite } from "./race.ts";
+import { RiakDouble } from "./riak-double.ts";
+import { migrated } from "./suite.ts";
+
+type Options = RiakOptions & { driver: "riak" };
+const LARGEST = 512 * 1024;
+
+let double: RiakDouble;
+before(async () => {
+  double = await RiakDouble.start();
+});
+after(() => double.stop());
+suites("riak", () => ({ driver: "riak", nodes: [double.node] }));
+
+const { RIAK_URL, RIAK_CA } = process.env;
+if (RIAK_URL !== undefined) suites("riak at RIAK_URL", () => real(RIAK_URL));
+
+function suites(name: string, options: () => Options): void {
+  const open = (bounds = {}) => migrated({ ...options(), ...bounds });
+  accountsSuite(name, open);
+  keyValueSuite(name, open, { largest: LARGEST });
+  mapSuite(name, open, { runs: 15 });
+  contentsSuite(name, open);
+  // Eight that write to one object without a pause take turns by chance, and the machine of a test may be slow.
+  raceSuite(name, () => ({ ...options(), timeout: 30_000 }));
+}
+
+/** "http://host:8098,http://other:8098", or "https://user:password@host:8443" with RIAK_CA for a private authority. */
+function real(addresses: string): Options {
+  const urls = addresses.split(",").map((address) => new URL(address));
+  const [{ protocol, username, password } = new URL("http://none")] = urls;
+  const ca = RIAK_CA === undefined ? undefined : readFileSync(RIAK_CA, "utf8");
+  return {
+    driver: "riak",
+    nodes: urls.map(({ host }) => host),
+    ...(protocol === "https:" && { tls: { ca } }),
+    ...(username !== "" && { username: decodeURIComponent(username), password: decodeURIComponent(password) }),
+  };
+}
