@@ -2,9 +2,11 @@ import { readFileSync } from "node:fs";
 import { after, before } from "node:test";
 import type { RiakOptions } from "../../../src/storage/drivers/riak/riak.ts";
 import { accountsSuite } from "./accounts.ts";
+import { archiveSuite } from "./archive.ts";
 import { contentsSuite } from "./contents.ts";
 import { keyValueSuite } from "./key-value.ts";
 import { mapSuite } from "./map.ts";
+import { queueSuite } from "./queue.ts";
 import { raceSuite } from "./race.ts";
 import { RiakDouble } from "./riak-double.ts";
 import { migrated } from "./suite.ts";
@@ -27,6 +29,9 @@ function suites(name: string, options: () => Options): void {
   accountsSuite(name, open);
   keyValueSuite(name, open, { largest: LARGEST });
   mapSuite(name, open, { runs: 15 });
+  archiveSuite(name, open, { runs: 10 });
+  // Other nodes may come in between the count of a queue and what is pushed.
+  queueSuite(name, open, { runs: 10, exactLimit: false });
   contentsSuite(name, open);
   // Eight that write to one object without a pause take turns by chance, and the machine of a test may be slow.
   raceSuite(name, () => ({ ...options(), timeout: 30_000 }));

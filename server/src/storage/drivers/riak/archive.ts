@@ -1,5 +1,5 @@
 import { Jid } from "../../../xmpp/jid.ts";
-import { archiveBound } from "../../archive-id.ts";
+import { archiveBound, isArchiveId } from "../../archive-id.ts";
 import type { ArchivedItem, ArchiveQuery, ArchiveRange, ArchiveStore, Codec } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
 import { changedBy, isNewer } from "./changes.ts";
@@ -78,6 +78,7 @@ export function archiveStore<T>(ground: Ground, table: string, codec: Codec<T>):
 
   return {
     async append(owner, { id, with: party, value }) {
+      if (!isArchiveId(id)) throw new TypeError(`"${id}" is no archive's id`);
       const stored = encodeBounded(codec, value, table, valueBytes);
       const { local, domain, resource } = party;
       const item = {

@@ -1,7 +1,7 @@
 import { Jid } from "../../../xmpp/jid.ts";
-import { archiveId } from "../../archive-id.ts";
+import { archiveId, isArchiveId } from "../../archive-id.ts";
 import type { Capability, Contents, StoredRecord } from "../../specs.ts";
-import { checkedKind, encodeBounded, positive } from "../bounds.ts";
+import { checkedKind, checkedValue, positive } from "../bounds.ts";
 import { storedJid } from "../stored-jid.ts";
 import { ACCOUNT_SHAPE, ACCOUNTS, putAccount, readKeys } from "./accounts.ts";
 import { ARCHIVE, ARCHIVE_SHAPE, type ArchiveDocument, itemPlace, putItem, replaced } from "./archive.ts";
@@ -75,7 +75,8 @@ export function riakContents(ground: Ground): Contents {
     // All are looked at before one is written.
     for (const record of records) {
       if (record.capability === "accounts") continue;
-      encodeBounded({ encode: String, decode: String }, record.value, checkedKind(record.table), valueBytes);
+      checkedValue(record.value, checkedKind(record.table), valueBytes);
+      if ("id" in record && !isArchiveId(record.id)) throw new TypeError(`"${record.id}" is no id of ${record.table}`);
     }
     // Of several of one name, the last is meant.
     const last = new Map(records.map((record) => [nameOf(record), record]));

@@ -3,7 +3,7 @@
  * begin with some digits. Riak reads an index upwards only, so each item stands in a second one under its reversed id,
  * and a range is reversed with it.
  */
-import { archiveBound, archiveTime } from "../../archive-id.ts";
+import { archiveBound, isArchiveId } from "../../archive-id.ts";
 import type { ArchiveRange } from "../../specs.ts";
 
 const DIGITS = "0123456789abcdefghijklmnopqrstuv";
@@ -31,7 +31,7 @@ export function reversedId(id: string): string {
 
 /** What times and ids make of a range; undefined if nothing can be in it. */
 export function cutsOf({ start, end, after, before }: ArchiveRange): Cuts | undefined {
-  for (const id of [after, before]) if (id !== undefined && archiveTime(id) === undefined) return undefined;
+  for (const id of [after, before]) if (id !== undefined && !isArchiveId(id)) return undefined;
   const low = later(start === undefined ? FIRST : archiveBound(start), after === undefined ? FIRST : after + ABOVE);
   const high = earlier(end === undefined ? LAST : archiveBound(Math.floor(end) + 1), before ?? LAST);
   return low < high ? { low, high } : undefined;

@@ -1,11 +1,13 @@
 /** What all stores of the driver stand on. */
 import { StorageError } from "../../specs.ts";
 import type { RiakClient } from "./client.ts";
+import type { Pushes } from "./pushes.ts";
 import type { Turns } from "./turns.ts";
 
 export interface Ground {
   readonly client: RiakClient;
   readonly turns: Turns;
+  readonly pushes: Pushes;
   /** Bytes of one encoded value. */
   readonly valueBytes: number;
 }

@@ -1,4 +1,4 @@
-import { archiveBound, archiveId } from "../../archive-id.ts";
+import { archiveBound } from "../../archive-id.ts";
 import type { Codec, QueuedItem, QueueStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
 import type { Place } from "./client.ts";
@@ -36,7 +36,7 @@ export const QUEUE_SHAPE: Shape<QueueDocument> = {
 
 /** One object an item, in the order of ids that are made here. */
 export function queueStore<T>(ground: Ground, table: string, codec: Codec<T>): QueueStore<T> {
-  const { client, turns, valueBytes } = ground;
+  const { client, pushes, valueBytes } = ground;
   const rangeOf = (owner: string, after?: string): readonly [string, string] => {
     const all = termOf(table, owner);
     return [after === undefined ? all : past(termOf(table, owner, after)), past(all)];
@@ -67,12 +67,11 @@ export function queueStore<T>(ground: Ground, table: string, codec: Codec<T>): Q
   return {
     async push({ bare }, value, limit) {
       const stored = encodeBounded(codec, value, table, valueBytes);
-      // One after the other in this process; those of other nodes may come in between the count and the item.
-      return turns.take(`${QUEUE} ${table} ${bare}`, async () => {
-        if ((await size(bare, limit)) >= limit) return "full";
-        await putWaiting(ground, { table, owner: bare, id: archiveId(), value: stored });
-        return "stored";
-      });
+      const access = {
+        size: (most: number) => size(bare, most),
+        put: (id: string, put: string) => putWaiting(ground, { table, owner: bare, id, value: put }),
+      };
+      return pushes.add(`${table} ${bare}`, access, stored, limit);
     },
 
     async list({ bare }, max, after) {

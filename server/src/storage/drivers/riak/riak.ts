@@ -8,6 +8,7 @@ import { riakContents } from "./contents.ts";
 import type { Ground } from "./ground.ts";
 import { keyValueStore } from "./key-value.ts";
 import { mapStore } from "./map.ts";
+import { Pushes } from "./pushes.ts";
 import { queueStore } from "./queue.ts";
 import { checkCluster } from "./setup.ts";
 import { Turns } from "./turns.ts";
@@ -58,7 +59,7 @@ export function riakDriver(options: RiakOptions): StorageDriver {
     bucketType: checkedType(options.bucketType ?? "meerkat"),
     objectBytes,
   });
-  const ground: Ground = { client, turns: new Turns(queue, timeout), valueBytes };
+  const ground: Ground = { client, turns: new Turns(queue, timeout), pushes: new Pushes(queue), valueBytes };
   const contents = riakContents(ground);
   let closed: Promise<void> | undefined;
   return {
