@@ -6,6 +6,7 @@ import type { PostgresOptions } from "./drivers/postgres/postgres.ts";
 import type { RedisOptions } from "./drivers/redis/redis.ts";
 import type { RiakOptions } from "./drivers/riak/riak.ts";
 import type { SqliteOptions } from "./drivers/sqlite/sqlite.ts";
+import { completed } from "./shims.ts";
 import type { StorageDriver } from "./specs.ts";
 
 export type DriverOptions =
@@ -23,6 +24,12 @@ export type DriverOptions =
  * Riak, LDAP and HTTP are first contacted by `migrate` or a request. Rejects with a TypeError for options that make no sense.
  */
 export async function openDriver(options: DriverOptions): Promise<StorageDriver> {
+  return completed(await opened(options), {
+    maxValueBytes: "maxValueBytes" in options ? options.maxValueBytes : undefined,
+  });
+}
+
+async function opened(options: DriverOptions): Promise<StorageDriver> {
   switch (options.driver) {
     case "memory":
       return (await import("./drivers/memory.ts")).memoryDriver(options);
