@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import { fuzz } from "./target.ts";
+import { accountsFile } from "./targets/accounts-file.ts";
 import { element } from "./targets/element.ts";
 import { jid } from "./targets/jid.ts";
 import { proxyProtocol } from "./targets/proxy-protocol.ts";
@@ -10,7 +11,7 @@ import { websocket } from "./targets/websocket.ts";
 
 // FUZZ_SECONDS are shared among the targets. SEED repeats a run, and TARGET leaves one of them only.
 
-const TARGETS = [stream, element, readers(), websocket, jid, sasl, proxyProtocol];
+const TARGETS = [stream, element, readers(), websocket, jid, sasl, proxyProtocol, accountsFile];
 
 const seed = Number(process.env.SEED || Date.now() % 2 ** 32) >>> 0;
 const wanted = TARGETS.filter(({ name }) => !process.env.TARGET || name === process.env.TARGET);

@@ -1,13 +1,11 @@
 /** `meerkatctl account …`: makes, changes, lists and removes accounts, where the configuration says they are kept. */
 import type { Accounts } from "../auth/accounts.ts";
-import { closeDrivers, driverOf, openAccounts, openDrivers } from "../auth/stores.ts";
 import type { Config } from "../config/schema.ts";
 import { forgetAccount } from "../module/forget.ts";
 import { MODULES } from "../modules/catalogue.ts";
-import { silentLog } from "../observe/log.ts";
-import type { DriverOf, StorageDriver } from "../storage/specs.ts";
 import { type Jid, parseJid } from "../xmpp/jid.ts";
 import { type Terminal, UsageError } from "./command.ts";
+import { openPlaces, type Place } from "./places.ts";
 
 export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
 
@@ -17,17 +15,21 @@ export const ACCOUNT_USAGE = `usage: meerkatctl account COMMAND
   remove JID …   removes accounts, and all that is kept under their names
   list DOMAIN    prints the accounts of a domain
   import         adds accounts from standard input: a line each, JID, space, password
+  import FILE    adds accounts, with contacts, private data, vCard and messages, from a file of another
+                 server (XEP-0227), and what it includes; "-" is standard input
+  export [JID …] writes accounts as such a file, all of them or those named
 
 add, ensure and passwd take the password from --password-file FILE, or from standard input.
+
+  --dry-run          of import FILE: says what would be done, and does nothing
+  --merge            of import FILE: gives accounts that are there already what they do not have
+  --domain DOMAIN    of export: the accounts of this domain
+  --output FILE      of export: a new file, in place of standard output
+  --per-account DIR  of export: a new file for each account, as Prosody wants them
+  --for ejabberd     of export: keys as ejabberd wants them
+
 The server's configuration is the file named by MEERKAT_CONFIG.
 `;
-
-/** One domain's accounts, its stores ready for use. */
-interface Place {
-  readonly accounts: Accounts;
-  /** Where the modules of the domain keep their data. */
-  readonly keptBy: DriverOf;
-}
 
 type Command = (place: Place, account: Jid, terminal: Terminal) => Promise<string>;
 
@@ -65,26 +67,8 @@ export async function accountCommand(
   const wanted = command === "import" ? 0 : 1;
   const fits = subjects.length === wanted || (command === "remove" && subjects.length > wanted);
   if (!fits || (run === undefined && command !== "list" && command !== "import")) throw new UsageError(ACCOUNT_USAGE);
-  const drivers = await openDrivers(config, silentLog);
-  const accounts = openAccounts(config, drivers);
-  const ready = new Set<StorageDriver>();
-
-  /** Only the stores that the domain needs have to be up. */
-  async function place(domain: string): Promise<Place> {
-    const found = accounts.get(domain);
-    const type = config.host_types[config.hosts.find((host) => host.domain === domain)?.type ?? ""];
-    if (found === undefined || type === undefined) {
-      throw new UsageError(`"${domain}" is not served here; there are ${[...accounts.keys()].join(", ")}`);
-    }
-    for (const name of [...type.accounts, type.storage, ...Object.values(type.stores)]) {
-      const driver = drivers.get(name) as StorageDriver;
-      if (ready.has(driver)) continue;
-      await driver.migrate();
-      ready.add(driver);
-    }
-    return { accounts: found, keptBy: driverOf(type, drivers) };
-  }
-
+  const places = await openPlaces(config);
+  const { place } = places;
   try {
     if (run !== undefined) {
       for (const account of subjects.map(accountOf)) {
@@ -96,7 +80,7 @@ export async function accountCommand(
       await importAll(place, terminal);
     }
   } finally {
-    await closeDrivers(drivers);
+    await places.close();
   }
 }
 

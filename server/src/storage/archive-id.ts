@@ -1,4 +1,4 @@
-import { randomFillSync } from "node:crypto";
+import { createHash, randomFillSync } from "node:crypto";
 
 /** Digits whose order by bytes is their order by value. */
 const DIGITS = "0123456789abcdefghijklmnopqrstuv";
@@ -27,6 +27,17 @@ export function archiveIds(): (now?: number) => string {
 /** An id for an item of another time, in milliseconds since 1970, as an import brings them; `nth` orders those of one millisecond. */
 export function archiveIdAt(at: number, nth = 0): string {
   return digits(bounded(at) * 1000 + Math.min(nth, 999)) + chance();
+}
+
+/**
+ * The id of an item of another time, in microseconds since 1970, that is always the same for the same seed: an import that is
+ * repeated finds what it has brought before.
+ */
+export function archiveIdOf(at: number, seed: string): string {
+  const digest = createHash("sha256").update(seed).digest();
+  let text = digits(Math.min(Math.max(Math.floor(at), 0), Number.MAX_SAFE_INTEGER));
+  for (const byte of digest.subarray(0, RANDOM_DIGITS)) text += DIGITS[byte & 31];
+  return text;
 }
 
 /** When the item of an id was archived, milliseconds since 1970; undefined for what is no id. */

@@ -19,6 +19,13 @@ export interface StreamSink {
   element(element: Element): void;
   /** The root's end tag. */
   close(): void;
+  /**
+   * Whether what would be one whole child is a root of its own, whose children are handed on one by one: for documents too
+   * large to be built. The element has no children yet.
+   */
+  enter?(element: Element): boolean;
+  /** The end tag of what was entered last. */
+  leave?(): void;
 }
 
 /** How much of the document lies behind. `restarted` is `start`, but for white space that may come first. */
@@ -47,8 +54,9 @@ export class DocumentReader {
   /** Set by the sink to get nothing more for now; what is left of the text stays. */
   paused = false;
   readonly #sink: StreamSink;
-  /** How many elements are open around those that are built whole: 1 in a stream, 0 for a document of its own. */
-  readonly #base: number;
+  /** How many elements are open around those that are built whole: 1 in a stream, 0 for a document of its own, more where the sink has entered some. */
+  #base: number;
+  readonly #roots: number;
   readonly #scope = new NamespaceScope();
   readonly #tag = new StartTagReader(this.#scope);
   readonly #tagEnd = new TagEndFinder();
@@ -79,6 +87,7 @@ export class DocumentReader {
     this.#sink = sink;
     this.limits = limits;
     this.#base = base;
+    this.#roots = base;
   }
 
   /** Whether the document is over and nothing was begun after it. */
@@ -94,6 +103,7 @@ export class DocumentReader {
   /** Forgets the document, not the text that is left: a new one begins there (RFC 6120 4.3.3). */
   restart(): void {
     this.#scope.clear();
+    this.#base = this.#roots;
     this.#open.length = 0;
     this.#elements.length = 0;
     this.#rootIsEmpty = false;
@@ -340,6 +350,13 @@ export class DocumentReader {
       return;
     }
     this.#phase = "content";
+    if (this.#open.length === this.#base && this.#sink.enter?.(new Element(name.local, xmlns, attrs, NO_CHILDREN))) {
+      this.#base++;
+      this.#scope.enter(this.#tag.defaultNamespace);
+      this.#open.push(name.text);
+      this.#rootIsEmpty = empty;
+      return;
+    }
     const children: Node[] = empty ? (NO_CHILDREN as Node[]) : [];
     const element = new Element(name.local, xmlns, attrs, children);
     if (this.#elements.length > 0) this.#siblings().push(element);
@@ -386,12 +403,21 @@ export class DocumentReader {
     this.#open.pop();
     this.#scope.leave();
     if (this.#open.length < this.#base) {
-      this.#phase = "epilog";
-      this.#sink.close();
+      this.#leaveRoot();
       return;
     }
     const element = this.#elements.pop() as Element;
     if (this.#open.length === this.#base) this.#handOver(element);
+  }
+
+  #leaveRoot(): void {
+    if (this.#base > this.#roots) {
+      this.#base--;
+      this.#sink.leave?.();
+      return;
+    }
+    this.#phase = "epilog";
+    this.#sink.close();
   }
 
   #handOver(element: Element): void {

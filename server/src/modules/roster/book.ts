@@ -188,7 +188,7 @@ function together(
   return all;
 }
 
-function itemsOf(stored: ReadonlyMap<string, Stored>): ReadonlyMap<string, RosterItem> {
+export function itemsOf(stored: ReadonlyMap<string, Stored>): ReadonlyMap<string, RosterItem> {
   const items = new Map(stored as ReadonlyMap<string, RosterItem>);
   items.delete(LEDGER);
   return items;
