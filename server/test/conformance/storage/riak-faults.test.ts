@@ -37,7 +37,7 @@ const refused = (error: unknown, words: RegExp) => {
   assert.match(error.message, words);
 };
 
-describeCapability("riak", "faults", () => {
+describeCapability("riak (double)", "faults", () => {
   test("does not start on a cluster that cannot keep its word, and says what to do", async (t) => {
     const double = await started(t);
     const driver = opened(t, [double]);

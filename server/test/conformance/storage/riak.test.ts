@@ -19,10 +19,10 @@ before(async () => {
   double = await RiakDouble.start();
 });
 after(() => double.stop());
-suites("riak", () => ({ driver: "riak", nodes: [double.node] }));
+suites("riak (double)", () => ({ driver: "riak", nodes: [double.node] }));
 
 const { RIAK_URL, RIAK_CA } = process.env;
-if (RIAK_URL !== undefined) suites("riak at RIAK_URL", () => real(RIAK_URL));
+if (RIAK_URL !== undefined) suites("riak (cluster)", () => real(RIAK_URL));
 
 function suites(name: string, options: () => Options): void {
   const open = (bounds = {}) => migrated({ ...options(), ...bounds });
