@@ -32,7 +32,7 @@ test("opens each driver by its name, before its database can be reached", async 
     postgres: [...capabilities],
     mysql: [...capabilities],
     redis: ["keyValue", "map", "queue", "expiring"],
-    riak: ["accounts", "keyValue", "map", "archive", "queue"],
+    riak: ["accounts", "keyValue", "map", "archive", "queue", "expiring"],
     ldap: ["accounts", "keyValue", "map"],
     http: ["accounts"],
   });
