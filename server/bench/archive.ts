@@ -9,7 +9,7 @@ import { archiveId, archiveIdAt } from "../src/storage/archive-id.ts";
 import type { ArchiveStore, StorageDriver } from "../src/storage/specs.ts";
 import { archive } from "../src/storage/specs.ts";
 import { Jid } from "../src/xmpp/jid.ts";
-import { type Contender, memory, postgres, type Raw, type Row, sqlite } from "./archive/contenders.ts";
+import { type Contender, mariadb, memory, postgres, type Raw, type Row, sqlite } from "./archive/contenders.ts";
 
 const ROWS = Number(process.env.BENCH_ROWS ?? 10_000);
 const PAGES = Number(process.env.BENCH_PAGES ?? 1000);
@@ -147,7 +147,12 @@ async function run(contender: Contender): Promise<void> {
   await contender.close();
 }
 
-const contenders: Readonly<Record<string, () => Contender | Promise<Contender>>> = { memory, sqlite, postgres };
+const contenders: Readonly<Record<string, () => Contender | Promise<Contender>>> = {
+  memory,
+  sqlite,
+  postgres,
+  mariadb,
+};
 for (const name of STORES) {
   const open = contenders[name];
   if (open === undefined) continue;

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
+import { createPool } from "mysql2/promise";
 import { Pool } from "pg";
 import type { BatchOptions } from "../../src/storage/drivers/batches.ts";
 import { type DriverOptions, openDriver } from "../../src/storage/open.ts";
@@ -95,6 +96,34 @@ export async function postgres(): Promise<Contender> {
           pool.query({ name: "w", text: insert, values: COLUMNS.map((name) => rows.map((row) => row[name])) }),
         page: async (...[kind, owner, below, max]) =>
           (await pool.query({ name: "p", text: page, values: [kind, owner, "", below, max] })).rows,
+        close: () => pool.end(),
+      };
+    },
+    close: () => container.remove(),
+  };
+}
+
+export async function mariadb(): Promise<Contender> {
+  const container = await startDatabase("mariadb", [3306]);
+  const access = { host: "localhost", port: container.ports.get(3306) ?? 0, database: "meerkat", password: "secret" };
+  return {
+    name: "mariadb",
+    open: (batches) => opened({ driver: "mysql", ...access, username: "meerkat", ...batches }),
+    async raw() {
+      const pool = createPool({ ...access, user: "meerkat", connectionLimit: 10 });
+      pool.on("connection", (connection) => connection.query("set session autocommit = 1, session sql_mode = ''"));
+      const one = `(${COLUMNS.map(() => "?").join(", ")})`;
+      const insert = (rows: number) =>
+        `insert into archive_items values ${new Array<string>(rows).fill(one).join(", ")} on duplicate key update kind = kind`;
+      const page = `${PAGE} ? and owner = ? and id > ? and id < ? order by id desc limit ?`;
+      return {
+        write: (rows) =>
+          pool.execute(
+            insert(rows.length),
+            rows.flatMap((row) => COLUMNS.map((name) => row[name])),
+          ),
+        page: async (...[kind, owner, below, max]) =>
+          (await pool.execute(page, [kind, owner, "", below, max]))[0] as unknown[],
         close: () => pool.end(),
       };
     },
