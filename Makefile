@@ -1,6 +1,6 @@
 # The one entrance. Each target is a script of scripts/, and `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up backup restore-drill restore build down status logs restart smoke scale ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
+.PHONY: help up backup restore-drill restore build down status logs restart smoke scale switchover ctl doctor bootstrap check test e2e conformance bench interop fuzz compose-config
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ smoke: ## two demo accounts talk through HAProxy, by TCP and WebSocket
 
 scale: ## run N Meerkat nodes: make scale N=3
 	@scripts/scale "$(N)"
+
+switchover: ## have PostgreSQL's primary and replica change places
+	@scripts/switchover
 
 ctl: ## the admin command on a node: make ctl CMD="account list"
 	@. scripts/lib.sh && load_env && dc exec -T meerkat meerkatctl $(CMD)

@@ -1,4 +1,5 @@
-// Prints the table of `make status` from `docker inspect` on stdin. Arguments: the expected services, and how many nodes.
+// Prints the table of `make status` from `docker inspect` on stdin. Arguments: the expected services, how many nodes, and
+// what Patroni says of the PostgreSQL servers (JSON, may be empty).
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -19,7 +20,26 @@ interface Row {
   state: string;
   health: string;
   address: string;
+  /** What a PostgreSQL server is now. */
+  role: string;
   well: boolean;
+}
+
+/** Patroni's answer to GET /cluster, as far as it is used. */
+interface Cluster {
+  members: { name: string; role: string; state: string; lag?: number | string }[];
+}
+
+/** What each PostgreSQL server is now, by the name of its service. */
+export function roles(cluster: Cluster): Map<string, string> {
+  return new Map(
+    cluster.members.map(({ name, role, state, lag }) => {
+      if (role === "leader") return [name, state === "running" ? "primary" : `primary, ${state}`];
+      const behind = typeof lag === "number" ? `${lag} B behind` : "how far behind is unknown";
+      const safe = role === "sync_standby" ? "replica, in step" : "replica, not in step";
+      return [name, state === "streaming" ? `${safe}, ${behind}` : `${safe}, ${state}`];
+    }),
+  );
 }
 
 /** Ports as a person writes them: sorted, and three or more in a row as a range. */
@@ -47,7 +67,12 @@ function address(container: Container): string {
 }
 
 /** The rows of the table, in the services' order of names; a service without a container is a row too. */
-export function rows(containers: Container[], expected: string[], nodes: number): Row[] {
+export function rows(
+  containers: Container[],
+  expected: string[],
+  nodes: number,
+  roleOf: ReadonlyMap<string, string> = new Map(),
+): Row[] {
   const out: Row[] = [];
   for (const container of containers) {
     const service = container.Config.Labels["com.docker.compose.service"] ?? container.Name;
@@ -61,6 +86,7 @@ export function rows(containers: Container[], expected: string[], nodes: number)
       state: oneShot ? "done" : status === "exited" ? `exited ${code}` : status + restarts,
       health: check && running ? check.Status : oneShot ? "ok" : "-",
       address: running ? address(container) : "-",
+      role: running ? (roleOf.get(service) ?? "") : "",
       well: oneShot || (running && (check === undefined || check.Status === "healthy")),
     });
   }
@@ -69,7 +95,7 @@ export function rows(containers: Container[], expected: string[], nodes: number)
     const want = service === "meerkat" ? nodes : 1;
     if (have < want) {
       const name = want > 1 ? `${service} (${have} of ${want})` : service;
-      out.push({ service: name, state: "missing", health: "-", address: "-", well: false });
+      out.push({ service: name, state: "missing", health: "-", address: "-", role: "", well: false });
     }
   }
   return out.sort((a, b) => a.service.localeCompare(b.service, "en", { numeric: true }));
@@ -78,12 +104,13 @@ export function rows(containers: Container[], expected: string[], nodes: number)
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const containers = JSON.parse(readFileSync(0, "utf8")) as Container[];
   const expected = (process.argv[2] ?? "").split(",").filter((name) => name !== "");
-  const table = rows(containers, expected, Number(process.argv[3] ?? 2));
+  const roleOf = process.argv[4] ? roles(JSON.parse(process.argv[4]) as Cluster) : new Map<string, string>();
+  const table = rows(containers, expected, Number(process.argv[3] ?? 2), roleOf);
   const cells = [
-    ["SERVICE", "STATE", "HEALTH", "ADDRESS"],
-    ...table.map((r) => [r.service, r.state, r.health, r.address]),
+    ["SERVICE", "STATE", "HEALTH", "ADDRESS", "ROLE"],
+    ...table.map((r) => [r.service, r.state, r.health, r.address, r.role]),
   ];
-  const widths = [0, 1, 2].map((column) => Math.max(...cells.map((row) => (row[column] ?? "").length)) + 2);
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => (row[column] ?? "").length)) + 2);
   for (const row of cells)
     console.log(
       row

@@ -38,17 +38,8 @@ test("every target of Prometheus is up, as Prometheus itself says through the ad
     { withinMs: 60_000, everyMs: 1000, what: "every target is up" },
   );
   const jobs = new Set(targets.map(({ labels }) => labels.job));
-  for (const job of [
-    "haproxy",
-    "meerkat",
-    "prober",
-    "redis",
-    "postgres",
-    "node",
-    "backup",
-    "blackbox-tcp",
-    "blackbox-tls",
-  ]) {
+  const stores = ["redis", "postgres", "patroni", "etcd", "backup"];
+  for (const job of ["haproxy", "meerkat", "prober", ...stores, "node", "blackbox-tcp", "blackbox-tls"]) {
     assert.ok(jobs.has(job), `no target of the job ${job} among ${[...jobs].join(", ")}`);
   }
   const nodes = targets.filter(({ labels }) => labels.job === "meerkat").length;

@@ -243,5 +243,8 @@ describe("the datacenter", () => {
     const reaches = haproxyReaches(read("loadbalancer/haproxy.cfg"));
     assert.ok(reaches.length > 3, `only ${reaches.length} servers read`);
     assert.deepEqual(judgeReach(model, reaches), []);
+    const stores = haproxyReaches(read("compose/postgres/haproxy.cfg"), "postgres", "compose/postgres/haproxy.cfg");
+    assert.equal(stores.length, 7, "two servers, and five that have metrics");
+    assert.deepEqual(judgeReach(model, stores), []);
   });
 });

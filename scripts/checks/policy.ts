@@ -56,7 +56,7 @@ export const MONITORING = [
 ];
 
 /** Ports of metrics and admin pages; they are never published. */
-export const OPERATIONS_PORTS = [3000, 8405, 9090, 9093, 9100, 9104, 9115, 9121, 9187, 9464, 9465];
+export const OPERATIONS_PORTS = [2381, 3000, 8008, 8405, 9090, 9093, 9100, 9104, 9115, 9121, 9187, 9464, 9465];
 
 type Rule = (service: Service, name: string, model: Model) => string | undefined;
 
@@ -243,12 +243,12 @@ export function scrapeReaches(config: { scrape_configs: ScrapeConfig[] }): Reach
 }
 
 /** The hosts behind every `server` and `server-template` line. */
-export function haproxyReaches(config: string): Reach[] {
+export function haproxyReaches(config: string, from = "haproxy", file = "haproxy.cfg"): Reach[] {
   const reaches: Reach[] = [];
   for (const [index, line] of config.split("\n").entries()) {
     const address = /^\s*(?:server\s+\S+|server-template\s+\S+\s+\S+)\s+(\S+)/.exec(line)?.[1];
     if (address === undefined || address.startsWith("unix@")) continue;
-    reaches.push({ from: "haproxy", host: hostOf(address), where: `haproxy.cfg line ${index + 1}` });
+    reaches.push({ from, host: hostOf(address), where: `${file} line ${index + 1}` });
   }
   return reaches;
 }

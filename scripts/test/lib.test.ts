@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, it } from "node:test";
 import { copiedPaths, images } from "../images.ts";
-import { portList, rows } from "../status.ts";
+import { portList, roles, rows } from "../status.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const root = mkdtempSync(join(tmpdir(), "meerkat-lib-"));
@@ -98,4 +98,22 @@ it("status tells a finished one-shot from a crash, and names the services that a
       "redis-cluster done ok - true",
     ],
   );
+});
+
+it("says which PostgreSQL server is the primary, and how far the other is behind", () => {
+  const members = [
+    { name: "postgres-1", role: "sync_standby", state: "streaming", lag: 0 },
+    { name: "postgres-2", role: "leader", state: "running" },
+  ];
+  assert.deepEqual(
+    [...roles({ members })],
+    [
+      ["postgres-1", "replica, in step, 0 B behind"],
+      ["postgres-2", "primary"],
+    ],
+  );
+  const away = { name: "postgres-1", role: "replica", state: "stopped", lag: "unknown" };
+  assert.equal(roles({ members: [away] }).get("postgres-1"), "replica, not in step, stopped");
+  const late = { name: "postgres-1", role: "replica", state: "streaming", lag: 4096 };
+  assert.equal(roles({ members: [late] }).get("postgres-1"), "replica, not in step, 4096 B behind");
 });

@@ -39,8 +39,8 @@ describe("secrets", () => {
   it("generates each once, differing, of at least 96 bits, with no newline", () => {
     const printed = run("secrets");
     const values = Object.values(read());
-    assert.equal(values.length, 18);
-    assert.equal(new Set(values).size, 18);
+    assert.equal(values.length, 20);
+    assert.equal(new Set(values).size, 20);
     for (const value of values) {
       assert.match(value, /^[0-9a-f]{24,}$/);
       assert.ok(!printed.includes(value));
@@ -78,6 +78,8 @@ describe("certificates", () => {
       ["ldap", "openldap"],
       ["ldap", "openldap-2"],
       ["postgres", "postgres"],
+      ["postgres", "postgres-2"],
+      ["etcd", "etcd-3"],
     ] as const) {
       openssl("verify", "-CAfile", "ca.pem", "-purpose", "sslserver", "-verify_hostname", host, `${file}.pem`);
       assert.throws(() => openssl("verify", "-CAfile", "ca.pem", "-verify_hostname", "example.org", `${file}.pem`));
@@ -176,6 +178,34 @@ describe("certificates", () => {
     const before = serial("edge");
     assert.throws(() => run("certificates", { EXTRA_NAMES: "chat.example" }), /make down VOLUMES=1/);
     assert.equal(serial("edge"), before);
+  });
+
+  it("come from a CA that learns the names of services it was not made for, with the same key", () => {
+    const names = () => openssl("x509", "-in", "ca.pem", "-noout", "-ext", "nameConstraints");
+    const key = () => openssl("x509", "-in", "ca.pem", "-noout", "-pubkey");
+    const [wanted, keyBefore] = [names(), key()];
+    // A CA of the time before there was etcd, and a name of the operator's.
+    const subject = openssl("x509", "-in", "ca.pem", "-noout", "-subject")
+      .trim()
+      .replace(/^subject=CN ?= ?/, "/CN=");
+    const old = ["localhost", "openldap", "postgres", "coturn", "haproxy", "chat.example"];
+    const constraints = [...old.map((name) => `permitted;DNS:${name}`), "permitted;IP:127.0.0.0/255.0.0.0"].join(",");
+    openssl(
+      ...["req", "-x509", "-key", "ca.key", "-days", "100", "-subj", subject, "-out", "old.pem"],
+      ...["-addext", "basicConstraints=critical,CA:true,pathlen:0"],
+      ...["-addext", `nameConstraints=critical,${constraints}`],
+    );
+    chmodSync(join(root, ".secrets/tls/ca.pem"), 0o644);
+    writeFileSync(join(root, ".secrets/tls/ca.pem"), readFileSync(join(root, ".secrets/tls/old.pem")));
+    const place = statSync(join(root, ".secrets/tls/ca.pem")).ino;
+    assert.throws(() => openssl("verify", "-CAfile", "ca.pem", "etcd.pem"), /permitted subtree violation/);
+    assert.match(run("certificates"), /issued for 825 days: ca$/m);
+    for (const file of ["etcd", "postgres", "meerkat", "edge"]) openssl("verify", "-CAfile", "ca.pem", `${file}.pem`);
+    assert.equal(key(), keyBefore);
+    assert.equal(statSync(join(root, ".secrets/tls/ca.pem")).ino, place);
+    const lines = (text: string) => new Set(text.trim().split("\n").map((line) => line.trim()));
+    assert.deepEqual(lines(names()), lines(`${wanted.trim()}\nDNS:chat.example`));
+    assert.match(run("certificates"), /kept/);
   });
 
   it("never replace half a CA", () => {

@@ -233,6 +233,35 @@ describeCapability("postgres", "faults", () => {
     await driver.close();
   });
 
+  test("leaves a connection to a former primary, which takes no writes any more", async () => {
+    const driver = await migrated({ ...options, max: 1 });
+    const items = counter(driver);
+    const alice = freshAccount();
+    await items.set(alice, "n", 1);
+    const connections = async () => {
+      const { rows } = await admin.query("select pid from pg_stat_activity where application_name = 'meerkat'");
+      return rows.map(({ pid }: { pid: number }) => pid);
+    };
+    const before = await connections();
+    await admin.query("alter role meerkat set default_transaction_read_only = on");
+    try {
+      await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'meerkat'");
+      // The new connection is one to a server that only reads.
+      const error = await eventually(
+        () => failure(items.set(alice, "n", 2)),
+        (each) => /read-only/.test(String(each)),
+      );
+      assert.ok(error instanceof StorageError, String(error));
+    } finally {
+      await admin.query("alter role meerkat reset default_transaction_read_only");
+    }
+    // Settings of a role hold for new connections only: that it can write again shows that it is another one.
+    await items.set(alice, "n", 3);
+    assert.equal(await items.get(alice, "n"), 3);
+    await eventually(connections, (pids) => pids.length === 1 && !before.includes(pids[0] ?? 0));
+    await driver.close();
+  });
+
   test("gives up on a database that hangs, and goes on when it wakes", async () => {
     const driver = await migrated({ ...options, statementTimeout: 1000, connectionTimeout: 1000 });
     const items = counter(driver);

@@ -37,7 +37,10 @@ const OWN_WORDS =
 export function breaksConnection(error: unknown): boolean {
   // Refusals of our own, a value too large for instance, have no cause.
   if (!(error instanceof StorageError) || error.cause === undefined) return false;
-  return !(error.cause instanceof DatabaseError) || ["FATAL", "PANIC"].includes(error.cause.severity ?? "");
+  if (!(error.cause instanceof DatabaseError)) return true;
+  // A former primary: behind an address that follows the primary, the next connection leads to the new one.
+  if (error.cause.code === "25006") return true;
+  return ["FATAL", "PANIC"].includes(error.cause.severity ?? "");
 }
 
 function storageError(error: Error, where: string): StorageError {
