@@ -203,7 +203,13 @@ describe("certificates", () => {
     for (const file of ["etcd", "postgres", "meerkat", "edge"]) openssl("verify", "-CAfile", "ca.pem", `${file}.pem`);
     assert.equal(key(), keyBefore);
     assert.equal(statSync(join(root, ".secrets/tls/ca.pem")).ino, place);
-    const lines = (text: string) => new Set(text.trim().split("\n").map((line) => line.trim()));
+    const lines = (text: string) =>
+      new Set(
+        text
+          .trim()
+          .split("\n")
+          .map((line) => line.trim()),
+      );
     assert.deepEqual(lines(names()), lines(`${wanted.trim()}\nDNS:chat.example`));
     assert.match(run("certificates"), /kept/);
   });
