@@ -40,7 +40,7 @@ import { Hosts, type HostType } from "./router/hosts.ts";
 import { Router } from "./router/router.ts";
 import { type LocalSession, Sessions } from "./router/sessions.ts";
 import { StorageError } from "./storage/specs.ts";
-import { watchStores } from "./store-watch.ts";
+import { type StoreWatch, watchStores } from "./store-watch.ts";
 import { KEEPALIVE_TURNS } from "./stream/stream.ts";
 import { then } from "./util/maybe-promise.ts";
 import { StreamError } from "./xmpp/errors.ts";
@@ -84,7 +84,9 @@ export async function startNode(
 ): Promise<RunningNode> {
   rememberJids(config.limits.remembered_jids);
   const metrics = createMetrics();
-  const drivers = inService(parts.drivers ?? (await openDrivers(config, log)), config, metrics);
+  const stores = parts.drivers ?? (await openDrivers(config, log));
+  let watch: StoreWatch | undefined;
+  const drivers = inService(stores, config, metrics, (store, call) => watch?.note(store, call));
   const choices = chooseModules(config, drivers);
   const keySets = openKeySets(config, log);
   const certificates = await openCertificates(config);
@@ -107,8 +109,8 @@ export async function startNode(
       await persistently(`storage.${name}`, () => driver.migrate(), log, aborted);
     }
     const clock = parts.clock ?? wallClock;
-    const watch = watchStores(config, drivers, { health, metrics, log, clock });
-    undo.push(async () => watch.stop());
+    watch = watchStores(config, drivers, { health, metrics, log, clock });
+    undo.push(async () => watch?.stop());
 
     const guests = openGuests(config);
     const accounts = openAccounts(config, drivers, { keySets, guests });

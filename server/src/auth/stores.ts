@@ -11,7 +11,7 @@ import { cached } from "../storage/cached.ts";
 import type { BatchOptions } from "../storage/drivers/batches.ts";
 import { type DriverOptions, openDriver } from "../storage/open.ts";
 import { type AccountStore, type DriverOf, map, type StorageDriver } from "../storage/specs.ts";
-import { timed } from "../storage/timed.ts";
+import { type HearCall, timed } from "../storage/timed.ts";
 import { PUBLIC_KEY_ALGORITHMS, secretAlgorithms } from "../xmpp/sasl/token-algorithms.ts";
 import { Accounts, type AccountsOptions, type BearerTokens } from "./accounts.ts";
 import { type ClientTokens, FastTokens } from "./fast-tokens.ts";
@@ -42,12 +42,23 @@ export async function openDrivers(config: Config, log: Logger): Promise<Drivers>
 }
 
 /** The stores as a running node uses them: every call is timed, and what may be kept for a while is kept. */
-export function inService(drivers: Drivers, config: Config, metrics: Metrics): Drivers {
+export function inService(
+  drivers: Drivers,
+  config: Config,
+  metrics: Metrics,
+  hear: (store: string, call: Parameters<HearCall>[0]) => void,
+): Drivers {
   return new Map(
     [...drivers].map(([name, driver]) => {
       const store = config.storage[name];
       const entries = store !== undefined && "cache_entries" in store ? store.cache_entries : 0;
-      return [name, cached(timed(driver, name, metrics), { store: name, entries, metrics })];
+      return [
+        name,
+        cached(
+          timed(driver, name, metrics, (call) => hear(name, call)),
+          { store: name, entries, metrics },
+        ),
+      ];
     }),
   );
 }

@@ -15,6 +15,22 @@ const OPERATIONS: Readonly<Record<Capability, readonly string[]>> = {
   accounts: ["exists", "verify", "scram", "create", "setKeys", "addKeys", "remove", "count", "list"],
 };
 
+/** Those that change nothing; what else there is writes. */
+const READS: ReadonlySet<string> = new Set([
+  "get",
+  "list",
+  "getEach",
+  "page",
+  "count",
+  "size",
+  "exists",
+  "verify",
+  "scram",
+]);
+
+/** What came of a call: `failed` when it was the database's fault, and not one of the bounds that are kept before it. */
+export type HearCall = (call: { readonly writes: boolean; readonly failed: boolean }) => void;
+
 type Call = (...args: unknown[]) => Promise<unknown>;
 type Opener = (...args: unknown[]) => Readonly<Record<string, unknown>> | undefined;
 
@@ -22,7 +38,12 @@ type Opener = (...args: unknown[]) => Readonly<Record<string, unknown>> | undefi
  * The driver, with its calls counted under a store's name. A call costs two readings of the clock and one `then`:
  * about a microsecond beside the call itself (`bench/storage-timing.ts`).
  */
-export function timed(driver: StorageDriver, store: string, metrics: Metrics): StorageDriver {
+export function timed(
+  driver: StorageDriver,
+  store: string,
+  metrics: Metrics,
+  hear: HearCall = () => {},
+): StorageDriver {
   const seconds = metrics.histograms(
     "xmpp_storage_seconds",
     "How long calls of the stores took, those that failed included.",
@@ -45,7 +66,9 @@ export function timed(driver: StorageDriver, store: string, metrics: Metrics): S
         const call = opened[operation] as Call | undefined;
         if (call === undefined) return [];
         const labels = [store, capability, operation];
-        return [[operation, timedCall(call.bind(opened), seconds(...labels), errors(...labels))] as const];
+        const writes = !READS.has(operation);
+        const told = { seconds: seconds(...labels), errors: errors(...labels), writes, hear };
+        return [[operation, timedCall(call.bind(opened), told)] as const];
       });
       return { ...opened, ...Object.fromEntries(calls) };
     };
@@ -59,19 +82,32 @@ export function timed(driver: StorageDriver, store: string, metrics: Metrics): S
   } as StorageDriver;
 }
 
-function timedCall(call: Call, seconds: Histogram, errors: Counter): Call {
+interface Told {
+  readonly seconds: Histogram;
+  readonly errors: Counter;
+  /** Whether the calls change something. */
+  readonly writes: boolean;
+  readonly hear: HearCall;
+}
+
+function timedCall(call: Call, { seconds, errors, writes, hear }: Told): Call {
   return (...args) => {
     const startedAt = performance.now();
     const took = () => seconds.observe((performance.now() - startedAt) / 1000);
     return call(...args).then(
       (answer) => {
         took();
+        hear({ writes, failed: false });
         return answer;
       },
       (error: unknown) => {
         took();
         // What the caller's own function throws inside an update is no fault of the store.
-        if (error instanceof StorageError) errors.inc();
+        if (error instanceof StorageError) {
+          errors.inc();
+          // A value that is too large, or a queue that is full, was refused before it came to the database: those have no cause.
+          if (error.cause !== undefined) hear({ writes, failed: true });
+        }
         throw error;
       },
     );

@@ -103,3 +103,31 @@ test("a driver keeps its name, what it lacks, and what it says of itself", async
   assert.equal(driver.contents, plain.contents);
   assert.equal(await driver.healthy(), true);
 });
+
+test("whoever listens hears of each call whether it was to change something, and whether the database failed", async () => {
+  const heard: { writes: boolean; failed: boolean }[] = [];
+  const memory = await openDriver({ driver: "memory", maxValueBytes: 10 });
+  const failing = {
+    get: async () => Promise.reject(new StorageError("away", { cause: new Error("ECONNRESET") })),
+    set: async () => Promise.reject(new StorageError("full", { cause: new Error("ENOSPC") })),
+    remove: async () => Promise.reject(new StorageError("too many wait")),
+  };
+  const listen = (driver: StorageDriver) =>
+    timed(driver, "main", createMetrics({ process: false }), (call) => heard.push(call)).keyValue?.(
+      "notes",
+      json<string>(),
+    );
+  await listen(memory)?.set(freshAccount(), "short");
+  await listen(memory)?.get(freshAccount());
+  await assert.rejects(async () => listen(memory)?.set(freshAccount(), "much too long for it"), StorageError);
+  const broken = listen({ ...memory, keyValue: () => failing });
+  for (const call of [broken?.get(freshAccount()), broken?.set(freshAccount(), ""), broken?.remove(freshAccount())]) {
+    await assert.rejects(async () => call, StorageError);
+  }
+  assert.deepEqual(heard, [
+    { writes: true, failed: false },
+    { writes: false, failed: false },
+    { writes: false, failed: true },
+    { writes: true, failed: true },
+  ]);
+});
