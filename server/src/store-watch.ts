@@ -9,8 +9,8 @@ import type { Metrics } from "./observe/metrics.ts";
 /** Milliseconds from one look at a store that is well to the next, and from the first to the second at one that is not. */
 const LOOK_EVERY = 5000;
 const LOOK_AGAIN = 250;
-/** A store that refused what it was to keep counts as refusing for so long, or until it keeps something. */
-const REFUSING_FOR = 30_000;
+/** A store that refused what it was to keep counts as refusing for so long: one that is full may still take what is small. */
+const REFUSING_FOR = 10_000;
 
 export interface StoreWatch {
   /** What came of a request: one that failed is a reason to look at the store at once. */
@@ -105,9 +105,9 @@ export function watchStores(
       if (failed && store.up && !store.looking && clock.milliseconds() - store.lookedAt >= LOOK_AGAIN) {
         void look(name, store);
       }
-      if (!writes) return;
-      if (failed && store.refusedAt === 0) log.warn("storage.refused", { store: name });
-      store.refusedAt = failed ? clock.milliseconds() : 0;
+      if (!writes || !failed) return;
+      if (!isRefusing(store)) log.warn("storage.refused", { store: name });
+      store.refusedAt = clock.milliseconds();
     },
     stop() {
       stopped = true;
