@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import type { CompiledQuery } from "kysely";
 import { type Connection, createConnection, type ResultSetHeader, type SslOptions, type TypeCast } from "mysql2";
+import { StorageError } from "../../specs.ts";
 import { deadline } from "../deadline.ts";
 import type { Touched } from "../sql/database.ts";
 import { breaksConnection, translated } from "./errors.ts";
@@ -33,6 +34,8 @@ export class MysqlConnection {
   readonly #socket: Socket;
   readonly #statementTimeout: number;
   #usable = true;
+  /** Lets the query under way fail: mysql2 forgets it when the connection is ended from here. */
+  #reject: (error: unknown) => void = () => {};
 
   private constructor(server: Server, statementTimeout: number) {
     this.#where = server.where;
@@ -101,14 +104,16 @@ export class MysqlConnection {
     this.#socket.unref();
   }
 
-  destroy(): void {
+  destroy(why = "the connection was given up"): void {
     this.#usable = false;
     this.#connection.destroy();
     this.#socket.destroy();
+    this.#reject(new StorageError(`${this.#where}: ${why}`));
   }
 
   #send(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
     return new Promise((resolve, reject) => {
+      this.#reject = reject;
       const done = (error: Error | null, answer: unknown) => {
         if (error) reject(error);
         else resolve(Array.isArray(answer) ? answer : [{ touched: touched(answer as ResultSetHeader) }]);
@@ -121,7 +126,7 @@ export class MysqlConnection {
 
   #end(why: string): void {
     if (!this.#usable) return;
-    this.destroy();
+    this.destroy(why);
     this.onLost(why);
   }
 }
