@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import { type Compilable, DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from "kysely";
+import { archiveQueries } from "../../src/storage/drivers/sql/archive-queries.ts";
+import type { Tables } from "../../src/storage/drivers/sql/database.ts";
 import { openDriver } from "../../src/storage/open.ts";
 import { json, StorageError } from "../../src/storage/specs.ts";
 import { accountsSuite } from "../conformance/storage/accounts.ts";
@@ -85,6 +88,56 @@ describeCapability("sqlite", "faults", () => {
     other.close();
     await items?.set(alice, "a", 2);
     assert.equal(await items?.get(alice, "a"), 2);
+    await driver.close();
+  });
+
+  test("finds by an index the pages of one party, and everything else that archives are asked for", async () => {
+    const path = join(folder, "plans.sqlite");
+    await (await migrated(sqlite(path))).close();
+    const other = new DatabaseSync(path);
+    const build = new Kysely<Tables>({
+      dialect: {
+        createAdapter: () => new SqliteAdapter(),
+        createDriver: () => new DummyDriver(),
+        createIntrospector: (db) => new SqliteIntrospector(db),
+        createQueryCompiler: () => new SqliteQueryCompiler(),
+      },
+    });
+    const { page, count, newest } = archiveQueries({ build });
+    const values = { kind: "", owner: "", withKey: "", withFull: "", above: "", below: "~", limit: 50 };
+    const plan = (query: Compilable) => {
+      const { sql, parameters } = query.compile();
+      const steps = other.prepare(`explain query plan ${sql}`).all(...(parameters as string[]));
+      return steps.map(({ detail }) => detail as string).filter((detail) => /archive_items|TEMP/.test(detail));
+    };
+    for (const query of [page.oldest, page.newest, count]) {
+      assert.match(plan(query.all(values)).join(), /^SEARCH .* \(kind=\? AND owner=\? AND id>\? AND id<\?\)$/);
+      for (const narrowed of [query.bare, query.full]) {
+        assert.match(
+          plan(narrowed(values)).join(),
+          /^SEARCH .* \(kind=\? AND owner=\? AND with_key=\? AND id>\? AND id<\?\)$/,
+        );
+      }
+    }
+    assert.match(plan(newest({ kind: "", owner: "", below: "~", skip: 1 })).join(), /^SEARCH .* AND id<\?\)$/);
+    other.close();
+  });
+
+  test("keeps few of what has expired, and removes no more at once than it may", async () => {
+    const path = join(folder, "expired.sqlite");
+    let at = 1_700_000_000_000;
+    const driver = await migrated(sqlite(path, { now: () => at }));
+    const facts = driver.expiring?.("facts", json<number>());
+    const other = new DatabaseSync(path);
+    const rows = () => other.prepare("select count(*) as n from expiring_items").get()?.n as number;
+    for (let n = 0; n < 1000; n++) await facts?.set(`old ${n}`, n, 10);
+    at += 20;
+    const before = rows();
+    for (let n = 0; n < 50; n++) await facts?.set(`new ${n}`, n, 10_000);
+    assert.equal(rows(), before + 50 - 100);
+    for (let n = 0; n < 500; n++) await facts?.set("one", n, 10_000);
+    assert.equal(rows(), 51);
+    other.close();
     await driver.close();
   });
 

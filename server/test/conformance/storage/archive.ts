@@ -186,6 +186,20 @@ export function archiveSuite(name: string, open: Open, { runs = 50, alone = fals
       assert.equal((await all(notes, carol)).length, 2);
     });
 
+    test("counts and trims more than one statement would", async () => {
+      const alice = freshAccount();
+      const items = await filled(notes, alice, 4200);
+      for (const limit of [0, 1999, 2000, 2001, 4000, 4199, 4200, 9000]) {
+        assert.equal(await notes.count(alice, {}, limit), Math.min(limit, 4200));
+      }
+      assert.equal(await notes.count(alice, { with: bob.withResource("phone") }, 9000), 2100);
+      for (const keep of [9000, 4201, 4200, 4001, 4000, 2001]) {
+        await notes.trim(alice, keep);
+        assert.equal(await notes.count(alice, {}, 9000), Math.min(keep, 4200));
+      }
+      assert.deepEqual((await notes.page(alice, { from: "oldest", max: 1 })).items, [items[2199]]);
+    });
+
     test("expires what is older than a time, from all archives of its table and no other", async () => {
       const domain = freshDomain();
       const owners = ["alice", "bob", "carol"].map((local) => new Jid(local, domain));

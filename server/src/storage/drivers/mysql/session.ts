@@ -14,7 +14,6 @@ export const SPELLING: Spelling = {
   changesCommit: true,
   tableOptions: "engine = InnoDB row_format = dynamic default character set utf8mb4",
   lock: "",
-  archiveParts: "",
 };
 
 /** One of each database; names of locks are the whole server's, and 64 characters at most. */

@@ -53,7 +53,7 @@ const SPELLING: Spelling = {
   tableOptions: "",
   // Any number that nothing else in this database locks.
   lock: "select pg_advisory_xact_lock(7202170116)",
-  archiveParts: "partition by list (kind)",
+  archiveOptions: "partition by list (kind)",
 };
 
 /** How much longer than the server's own limit an answer is waited for, before the server counts as lost. */

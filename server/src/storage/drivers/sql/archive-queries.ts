@@ -19,12 +19,18 @@ interface RangeValues {
   readonly limit: number;
 }
 
+interface Counted {
+  readonly items: number | string;
+  readonly last: string | null;
+}
+
 /** The queries of archives, each compiled once. */
 export interface ArchiveQueries {
   readonly page: Readonly<Record<From, Readonly<Record<Narrow, (values: RangeValues) => Compilable<Found>>>>>;
-  readonly count: Readonly<Record<Narrow, (values: RangeValues) => Compilable<{ items: number | string }>>>;
-  /** The item behind so many newer ones. */
-  readonly newest: (values: { kind: string; owner: string; skip: number }) => Compilable<{ id: string }>;
+  /** How many there are up to the limit, and the id of the last that was counted. */
+  readonly count: Readonly<Record<Narrow, (values: RangeValues) => Compilable<Counted>>>;
+  /** The item before which there are so many newer ones, of those below a text. */
+  readonly newest: (values: { kind: string; owner: string; below: string; skip: number }) => Compilable<{ id: string }>;
   readonly get: (kind: string, owner: string, ids: readonly string[]) => Compilable<Found>;
   /** Ids in as many queries as they need. */
   readonly slices: (ids: readonly string[]) => readonly (readonly string[])[];
@@ -50,20 +56,21 @@ export function archiveQueries({ build }: Pick<Database, "build">): ArchiveQueri
   const count = (narrow: Narrow) =>
     prepared((values: RangeValues) =>
       build
-        .selectFrom(range(narrow, values).select("id").limit(values.limit).as("some"))
-        .select(({ fn }) => fn.countAll().as("items")),
-    ) as (values: RangeValues) => Compilable<{ items: number | string }>;
+        .selectFrom(range(narrow, values).select("id").orderBy("id").limit(values.limit).as("some"))
+        .select(({ fn }) => [fn.countAll().as("items"), fn.max("id").as("last")]),
+    ) as (values: RangeValues) => Compilable<Counted>;
   const pages = (from: From) => ({ all: page(from, "all"), bare: page(from, "bare"), full: page(from, "full") });
 
   return {
     page: { oldest: pages("oldest"), newest: pages("newest") },
     count: { all: count("all"), bare: count("bare"), full: count("full") },
-    newest: prepared(({ kind, owner, skip }) =>
+    newest: prepared(({ kind, owner, below, skip }) =>
       build
         .selectFrom("archive_items")
         .select("id")
         .where("kind", "=", kind)
         .where("owner", "=", owner)
+        .where("id", "<", below)
         .orderBy("id", "desc")
         .limit(1)
         .offset(skip),

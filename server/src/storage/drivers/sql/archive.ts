@@ -7,10 +7,10 @@ import { encodeBounded } from "../bounds.ts";
 import { storedJid } from "../stored-jid.ts";
 import { expireArchive } from "./archive-parts.ts";
 import type { ArchiveQueries, ArchiveRow, Found } from "./archive-queries.ts";
-import type { Database } from "./database.ts";
+import type { Database, Dialect } from "./database.ts";
 import { updateRows } from "./dialects.ts";
 import { placed } from "./place.ts";
-import { removeBelow } from "./removals.ts";
+import { breather, removeBelow } from "./removals.ts";
 
 /** What the archives of one database share. */
 export interface Archives {
@@ -19,6 +19,13 @@ export interface Archives {
   readonly appends: Batches<ArchiveRow, void>;
 }
 
+/** Items that one statement counts: SQLite's holds up the process meanwhile. */
+const COUNTED: Readonly<Record<Dialect, number>> = {
+  sqlite: 2000,
+  postgres: Number.MAX_SAFE_INTEGER,
+  mysql: Number.MAX_SAFE_INTEGER,
+};
+
 /** Archives, in the table that all kinds share. */
 export function archiveStore<T>(
   { database, queries, appends }: Archives,
@@ -26,7 +33,7 @@ export function archiveStore<T>(
   codec: Codec<T>,
   maxValueBytes: number,
 ): ArchiveStore<T> {
-  const { build, run, transact } = database;
+  const { build, dialect, run, transact } = database;
   const given = (found: readonly Found[]): ArchivedItem<T>[] => {
     // Most items of a page are with few others.
     const parties = new Map<string, Jid>();
@@ -71,9 +78,19 @@ export function archiveStore<T>(
       const bounds = idBounds(range);
       if (bounds === undefined) return 0;
       const { narrow, withKey, withFull } = narrowed(range);
-      const [found] = await run(queries.count[narrow]({ kind, owner: bare, withKey, withFull, limit, ...bounds }));
-      // PostgreSQL answers in 64 bits, which arrive as text.
-      return Number(found?.items);
+      const breathe = breather();
+      let { above } = bounds;
+      let counted = 0;
+      for (;;) {
+        const some = Math.min(limit - counted, COUNTED[dialect]);
+        const values = { kind, owner: bare, withKey, withFull, above, below: bounds.below, limit: some };
+        const [found] = await run(queries.count[narrow](values));
+        // PostgreSQL answers in 64 bits, which arrive as text.
+        counted += Number(found?.items);
+        if (Number(found?.items) < some || counted >= limit) return counted;
+        above = found?.last ?? bounds.below;
+        await breathe();
+      }
     },
 
     async replace({ bare }, id, value) {
@@ -89,9 +106,16 @@ export function archiveStore<T>(
     },
 
     async trim({ bare }, keep) {
-      if (keep === 0) return removeBelow(database, "archive_items", kind, bare, LAST);
-      const [oldest] = await run(queries.newest({ kind, owner: bare, skip: keep - 1 }));
-      if (oldest !== undefined) await removeBelow(database, "archive_items", kind, bare, oldest.id);
+      const breathe = breather();
+      let below = LAST;
+      for (let kept = 0; kept < keep; await breathe()) {
+        const some = Math.min(keep - kept, COUNTED[dialect]);
+        const [oldest] = await run(queries.newest({ kind, owner: bare, below, skip: some - 1 }));
+        if (oldest === undefined) return;
+        kept += some;
+        below = oldest.id;
+      }
+      await removeBelow(database, "archive_items", kind, bare, below);
     },
 
     expire: (before) => expireArchive(database, kind, before),

@@ -21,8 +21,8 @@ export interface Spelling {
   readonly tableOptions: string;
   /** Keeps other nodes' migrations out until this transaction ends; empty where beginning it does that. */
   readonly lock: string;
-  /** What follows the options of the table of archives, so that it is kept in parts by the time of its items. */
-  readonly archiveParts: string;
+  /** The same of the table of archives, where it is kept otherwise: in parts by the time of its items, for instance. */
+  readonly archiveOptions?: string;
 }
 
 /** Bytes of what stands in indexes: a kind, a bare JID (RFC 7622 3.1: 1023 bytes each part), a part or key of any text, an archive id. */
@@ -76,7 +76,7 @@ const MIGRATIONS: readonly Migration[] = [
   {
     name: "archive_items, queue_items, queue_locks, expiring_items",
     statements: (spelling) => {
-      const { text, key, quote, integer, archiveParts } = spelling;
+      const { text, key, quote, integer, archiveOptions } = spelling;
       return [
         ...table(
           spelling,
@@ -85,7 +85,7 @@ const MIGRATIONS: readonly Migration[] = [
           with_key ${key(KEY)} not null, with_full ${key(ADDRESS)} not null, value ${text} not null,
           primary key (kind, owner, id)`,
           { archive_items_with: "kind, owner, with_key, id" },
-          archiveParts,
+          archiveOptions,
         ),
         ...table(
           spelling,
@@ -112,15 +112,15 @@ function table(
   name: string,
   columns: string,
   indexes: Readonly<Record<string, string>> = {},
-  parts = "",
+  options = tableOptions,
 ): readonly string[] {
   const each = Object.entries(indexes);
   if (changesCommit) {
     const within = each.map(([index, of]) => `, index ${index} (${of})`).join("");
-    return [`create table if not exists ${name} (${columns}${within}) ${tableOptions} ${parts}`];
+    return [`create table if not exists ${name} (${columns}${within}) ${options}`];
   }
   return [
-    `create table ${name} (${columns}) ${tableOptions} ${parts}`,
+    `create table ${name} (${columns}) ${options}`,
     ...each.map(([index, of]) => `create index ${index} on ${name} (${of})`),
   ];
 }

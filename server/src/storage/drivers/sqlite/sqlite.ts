@@ -40,7 +40,9 @@ const SPELLING: Spelling = {
   changesCommit: false,
   tableOptions: "strict, without rowid",
   lock: "",
-  archiveParts: "",
+  // Pages of the file hold few items, and each owner's are elsewhere: it writes them one behind the other, and only the
+  // indexes in order.
+  archiveOptions: "strict",
 };
 
 /** SQLite inside this process: a complete server needs no other service. Throws a StorageError if it cannot open. */
