@@ -26,23 +26,45 @@ const driver = sqliteDriver({ path: join(folder, "loop.sqlite"), batchQueue: ROW
 await driver.migrate();
 const open = (table: string) => archive<string>(table, text).open(driver) as ArchiveStore<string>;
 
-/** Milliseconds: the longest delay, that of one in a hundred, and how long it all took. */
+/** The thread's time at work, milliseconds. */
+function atWork(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+/**
+ * The longest delay of the event loop, which other work on the machine adds to, and the most work in one turn of the loop,
+ * which it does not.
+ */
 async function watched(what: string, work: () => Promise<unknown>): Promise<void> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
+  const turns: number[] = [];
+  let last = atWork();
+  let ended = false;
+  const turn = () => {
+    const now = atWork();
+    turns.push(now - last);
+    last = now;
+    if (!ended) setImmediate(turn);
+  };
   delay.enable();
   await setTimeout(5);
   delay.reset();
-  const cpu = process.threadCpuUsage();
-  const started = performance.now();
+  last = atWork();
+  setImmediate(turn);
   await work();
-  const took = performance.now() - started;
-  const { user, system } = process.threadCpuUsage(cpu);
   await setTimeout(5);
+  ended = true;
   delay.disable();
-  const ms = (nanoseconds: number) => (nanoseconds / 1e6).toFixed(1).padStart(7);
-  const total = `${Math.round(took)} ms, of which ${Math.round((user + system) / 1000)} at work`;
-  console.log(`${what.padEnd(44)} longest ${ms(delay.max)}  p99 ${ms(delay.percentile(99))}  in all ${total}`);
+  turns.sort((a, b) => a - b);
+  const ms = (value: number) => value.toFixed(1).padStart(7);
+  // Turns in which nothing was done say nothing.
+  const busy = turns.filter((each) => each > 0.1);
+  const most = `work in one turn: median ${ms(median(busy))}, most ${ms(turns.at(-1) ?? 0)}`;
+  console.log(`${what.padEnd(40)} ${most}   delay: p99 ${ms(delay.percentile(99) / 1e6)}, most ${ms(delay.max / 1e6)}`);
 }
+
+const median = (sorted: readonly number[]) => sorted[Math.floor(sorted.length / 2)] ?? 0;
 
 const one = open("one");
 const many = open("many");

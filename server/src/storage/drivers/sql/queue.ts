@@ -7,7 +7,7 @@ import { padded } from "./archive-queries.ts";
 import type { Database } from "./database.ts";
 import { removeRows } from "./dialects.ts";
 import type { Pushed } from "./queue-pushes.ts";
-import { removeBelow, removeOld } from "./removals.ts";
+import { breather, removeBelow, removeOld } from "./removals.ts";
 import { single } from "./single.ts";
 
 /** Rows read or removed by one statement. */
@@ -33,6 +33,7 @@ export function queueStore<T>(
 
     async list({ bare }, max, after = "") {
       const found: { id: string; value: string }[] = [];
+      const breathe = breather();
       let behind = after;
       while (found.length < max) {
         const some = Math.min(max - found.length, SLICE);
@@ -41,6 +42,7 @@ export function queueStore<T>(
         found.push(...slice);
         if (slice.length < some) break;
         behind = slice.at(-1)?.id ?? behind;
+        await breathe();
       }
       return found.map(({ id, value }) => ({ id, value: codec.decode(value) }));
     },
