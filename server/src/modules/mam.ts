@@ -67,11 +67,18 @@ export const mam = defineModule({
 
     const isHere = (account: Jid): MaybePromise<boolean> => sessions.of(account).length > 0 || accounts.exists(account);
 
-    // The stanza goes on, and counts as handled (XEP-0198), only when it is committed.
-    filter("userSend", "record", ({ stanza, from, to }) => {
-      if (stanza.name !== "message" || !isKept(stanza)) return;
+    // The stanza goes on, and counts as handled (XEP-0198), only when it is committed in both archives, which are written
+    // at the same time where both are here.
+    const underWay = new WeakMap<Envelope, Promise<undefined>>();
+    filter("userSend", "record", (envelope) => {
+      const { stanza, from, to } = envelope;
       // A message to oneself is in the one archive once.
-      if (to.bare !== from.bare) return record(from.toBare(), nextId(), to, stanza.with({ to: to.full }));
+      if (stanza.name !== "message" || to.bare === from.bare || !isKept(stanza)) return;
+      const own = record(from.toBare(), nextId(), to, stanza.with({ to: to.full }));
+      if (!accounts.serves(to.domain)) return own;
+      underWay.set(envelope, own);
+      // Nobody hears of it from here if the message is refused on its way.
+      own.catch(() => {});
     });
 
     filter("localDelivery", "rewrite", (envelope) => {
@@ -80,10 +87,13 @@ export const mam = defineModule({
       if (!isKept(stanza)) return stamp(envelope, undefined);
       return then(isHere(to), (isThere) => stamp(envelope, isThere ? nextId() : undefined));
     });
-    filter("localDelivery", "record", ({ stanza, from, to }) => {
+    filter("localDelivery", "record", (envelope) => {
+      const { stanza, from, to } = envelope;
       if (stanza.name !== "message") return;
       const id = idIn(stanza, to.bare);
-      if (id !== undefined) return record(to.toBare(), id, from, stanza);
+      const own = underWay.get(envelope);
+      const theirs = id === undefined ? undefined : record(to.toBare(), id, from, stanza);
+      return own && theirs ? Promise.all([own, theirs]).then(() => undefined) : (own ?? theirs);
     });
     // Whoever reads the archive finds it there.
     filter("offlineMessage", "copy", ({ stanza, to }) => (idIn(stanza, to.bare) === undefined ? undefined : swallow));

@@ -347,9 +347,11 @@ test("a message counts as handled, and goes on, only when it is archived", async
   alice.send(chat(bob.jid, "slowly"));
   alice.send("<r xmlns='urn:xmpp:sm:3'/>");
   await bob.receivesNothing();
-  assert.equal(held.length, 1, "the sender's archive is being written");
+  assert.equal(held.length, 2, "both archives are being written");
   state.held = undefined;
   held[0]?.();
+  await bob.receivesNothing();
+  held[1]?.();
   assert.equal((await bob.next()).childText("body"), "slowly");
   const answer = await alice.next();
   assert.equal(normal(answer), normal(parse("<a xmlns='urn:xmpp:sm:3' h='1'/>")));
