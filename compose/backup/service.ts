@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
+import { directoryMetrics, directoryReader } from "./directory.ts";
 import { metrics } from "./metrics.ts";
 import { Receiver } from "./receiver.ts";
 import { isWhole, listSets } from "./sets.ts";
@@ -55,11 +56,21 @@ export async function serve(settings: Settings, say: Say, stop: AbortSignal): Pr
       running: running !== undefined,
       sets: (await listSets(settings.folder)).filter(isWhole).length,
     });
+  const readDirectory = directoryReader(settings);
+  let asking: Promise<string> | undefined;
+  /** However many ask, the servers are asked once at a time. */
+  const directory = () => {
+    asking ??= directoryMetrics(settings.directory, readDirectory).finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
   const open = await listen(
     async (request) => {
       if (request.url === "/healthz") return [200, "ok\n"];
       if (request.url === "/metrics") return [200, await shown()];
-      return [404, "/metrics or /healthz\n"];
+      if (request.url === "/directory") return [200, await directory()];
+      return [404, "/metrics, /directory or /healthz\n"];
     },
     { port: settings.port },
   );

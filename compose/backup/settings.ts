@@ -19,6 +19,8 @@ export interface Settings {
   /** libpq's connection string, without the password. */
   readonly postgres: string;
   readonly ldap: { readonly url: string; readonly bindDn: string; readonly base: string };
+  /** The directory's servers, to see whether they agree. */
+  readonly directory: readonly string[];
 }
 
 export const STORES = ["postgres", "mariadb", "openldap"] as const;
@@ -45,6 +47,7 @@ export function readSettings(env: Env): Settings {
       `sslmode=verify-full sslrootcert=${ca} connect_timeout=10 application_name=backup`,
     ].join(" "),
     ldap: { url: env.BACKUP_LDAP_URL || "ldaps://openldap", bindDn: `cn=backup,ou=services,${base}`, base },
+    directory: (env.BACKUP_LDAP_SERVERS || "openldap-1,openldap-2").split(","),
   };
 }
 

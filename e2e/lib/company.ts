@@ -24,6 +24,13 @@ export async function progress(server: DirectoryServer): Promise<string> {
     .join("\n");
 }
 
+/** Every entry that a server has, with its identity and the time of its latest change. */
+export async function tree(server: DirectoryServer): Promise<string> {
+  const read = `slapcat -f /run/slapd/slapd.conf -b ${SUFFIX} -o ldif-wrap=no`;
+  const found = await compose(["exec", "-T", server, "sh", "-c", `${read} | grep -E '^(dn|entryUUID|entryCSN):'`]);
+  return found.trim();
+}
+
 /** A person changes the password at one of the servers, to what it was: a change all the same, which the other has to hear of. */
 export async function changePassword(server: DirectoryServer, local: string): Promise<void> {
   const asPerson = ["-x", "-H", `ldaps://${server}`, "-D", `uid=${local},ou=people,${SUFFIX}`, "-y", SECRET];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { xml } from "@xmpp/client";
-import { changePassword, DIRECTORY_SERVERS, person, progress } from "../lib/company.ts";
+import { changePassword, DIRECTORY_SERVERS, person, progress, tree } from "../lib/company.ts";
 import { compose } from "../lib/datacenter.ts";
 import { eventually } from "../lib/eventually.ts";
 import { online, site } from "../lib/story.ts";
@@ -42,6 +42,7 @@ for (const victim of DIRECTORY_SERVERS) {
       everyMs: 500,
       what: `${victim} has caught up`,
     });
+    assert.equal(await tree(victim), await tree(other));
     await logins(4);
   });
 }
