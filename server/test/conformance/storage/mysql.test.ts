@@ -171,7 +171,7 @@ describeCapability("mysql", "faults", () => {
       "innodb_lock_wait_timeout lock_wait_timeout max_statement_time idle_transaction_timeout wait_timeout";
     const select = names.split(" ").map((name) => `@@session.${name} as ${name}`);
     const [row] = await connection.execute(CompiledQuery.raw(`select ${select.join(", ")}`));
-    connection.end();
+    await connection.end();
     assert.deepEqual(
       { ...(row as object) },
       {

@@ -95,13 +95,15 @@ export class MysqlConnection {
     }
   }
 
-  /** Says good-bye, at which the server closes the connection; one that does not is left within moments. */
-  end(): void {
-    if (!this.#usable) return;
+  /** Says good-bye, at which the server closes the connection; one that does not is left within moments. Settles when it is closed. */
+  end(): Promise<void> {
+    if (!this.#usable) return Promise.resolve();
     this.#usable = false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#socket.once("close", () => resolve());
     this.#connection.end();
     this.#socket.setTimeout(GRACE, () => this.#socket.destroy());
-    this.#socket.unref();
+    return promise;
   }
 
   destroy(why = "the connection was given up"): void {

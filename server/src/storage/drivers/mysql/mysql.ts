@@ -89,7 +89,7 @@ export function mysqlDriver(options: MysqlOptions): StorageDriver {
         await follow(migrations(SPELLING), (query) => connection.execute(query, migrationTimeout + GRACE));
       } finally {
         // The lock goes with it, and so do the limits.
-        connection.end();
+        await connection.end();
       }
     });
 

@@ -23,6 +23,8 @@ export class MysqlPool {
   readonly #lent = new Set<MysqlConnection>();
   /** Each is told whether it has the place of another, or the pool is closed. */
   readonly #waiting = new Set<(granted: boolean) => void>();
+  /** Connections that are being closed. */
+  readonly #ending = new Set<Promise<void>>();
   #taken = 0;
   #closed = false;
   /** Called when the last request under way is over. */
@@ -64,12 +66,14 @@ export class MysqlPool {
     for (const answer of this.#waiting) answer(false);
     this.#waiting.clear();
     for (const connection of [...this.#idle.keys()]) this.#part(connection);
-    if (this.#taken === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#drained = resolve;
-    await deadline(promise, timeout, `${this.#where}: did not close`, () => {
-      for (const connection of this.#lent) connection.destroy();
-    });
+    if (this.#taken > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#drained = resolve;
+      await deadline(promise, timeout, `${this.#where}: did not close`, () => {
+        for (const connection of this.#lent) connection.destroy();
+      });
+    }
+    await Promise.all(this.#ending);
   }
 
   #kept(): MysqlConnection | undefined {
@@ -81,7 +85,7 @@ export class MysqlPool {
   #keep(connection: MysqlConnection): void {
     if (!connection.usable) return;
     if (this.#closed) {
-      connection.end();
+      this.#end(connection);
       return;
     }
     connection.onLost = (why) => {
@@ -94,7 +98,12 @@ export class MysqlPool {
 
   #part(connection: MysqlConnection): void {
     this.#forget(connection);
-    connection.end();
+    this.#end(connection);
+  }
+
+  #end(connection: MysqlConnection): void {
+    const ending = connection.end().finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
   }
 
   #forget(connection: MysqlConnection): void {
