@@ -11,8 +11,8 @@ const DRIVERS: readonly (readonly [name: string, label: string, absent: string])
   ["redis", "redis", "not run"],
   ["ldap", "ldap", "not run"],
   ["http", "http", "not run"],
-  ["riak", "riak (double)", "not run"],
-  ["riak at RIAK_URL", "riak (cluster)", "RIAK_URL not set"],
+  ["riak (double)", "riak (double)", "not run"],
+  ["riak (cluster)", "riak (cluster)", "RIAK_URL not set"],
 ];
 
 export interface Cell {

@@ -62,7 +62,7 @@ describe("the table of capabilities", () => {
 
   it("puts a variant of a driver under it, and a driver that it does not know at the end", () => {
     const table: Table = new Map();
-    for (const driver of ["zebra", "redis (single)", "memory, cached", "riak"])
+    for (const driver of ["zebra", "redis (single)", "memory, cached", "riak (double)"])
       count(table, `map over ${driver}`, "passed");
     const names = render(table)
       .split("\n")

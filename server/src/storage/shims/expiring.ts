@@ -4,7 +4,7 @@ import { plainKey } from "../drivers/bounds.ts";
 import type { Codec, ExpiringStore, MapStore } from "../specs.ts";
 
 /** Digits of a time in milliseconds since 1970, before the value. */
-const TIME_DIGITS = 15;
+export const TIME_DIGITS = 15;
 /** Hexadecimal digits of the owner that a key has: so many owners are there that none has much. */
 const SHARD_DIGITS = 3;
 /** Every so many writes one owner's items are looked through for what has died: nobody else would. */

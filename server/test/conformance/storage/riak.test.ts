@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
 import { after, before } from "node:test";
-import type { RiakOptions } from "../../../src/storage/drivers/riak/riak.ts";
+import { type RiakOptions, riakDriver } from "../../../src/storage/drivers/riak/riak.ts";
+import { TIME_DIGITS } from "../../../src/storage/shims/expiring.ts";
+import { completed } from "../../../src/storage/shims.ts";
+import type { StorageDriver } from "../../../src/storage/specs.ts";
 import { accountsSuite } from "./accounts.ts";
 import { archiveSuite } from "./archive.ts";
 import { contentsSuite } from "./contents.ts";
+import { expiringSuite } from "./expiring.ts";
 import { keyValueSuite } from "./key-value.ts";
 import { mapSuite } from "./map.ts";
 import { queueSuite } from "./queue.ts";
@@ -12,6 +16,7 @@ import { RiakDouble } from "./riak-double.ts";
 import { migrated } from "./suite.ts";
 
 type Options = RiakOptions & { driver: "riak" };
+let now = Date.now();
 const LARGEST = 512 * 1024;
 
 let double: RiakDouble;
@@ -32,6 +37,19 @@ function suites(name: string, options: () => Options): void {
   archiveSuite(name, open, { runs: 10 });
   // Other nodes may come in between the count of a queue and what is pushed.
   queueSuite(name, open, { runs: 10, exactLimit: false });
+  // By the shim over the map, where each value has its time before it; by a clock that is wound, for an update may be slow.
+  async function shimmed({ maxValueBytes }: { maxValueBytes?: number } = {}): Promise<StorageDriver> {
+    const bounds = maxValueBytes === undefined ? {} : { maxValueBytes: maxValueBytes + TIME_DIGITS };
+    const driver = riakDriver({ ...options(), ...bounds });
+    await driver.migrate();
+    return completed(driver, { now: () => now });
+  }
+  expiringSuite(name, shimmed, {
+    runs: 10,
+    pass: (milliseconds) => {
+      now += milliseconds;
+    },
+  });
   contentsSuite(name, open);
   // Eight that write to one object without a pause take turns by chance, and the machine of a test may be slow.
   raceSuite(name, () => ({ ...options(), timeout: 30_000 }));
