@@ -56,9 +56,8 @@ async function drill(): Promise<boolean> {
   const manifest = JSON.parse(await docker(backupCommand(site, ["manifest", set]))) as Manifest;
   say(`restoring ${set}, begun ${span((Date.now() - Date.parse(manifest.started)) / 1000)} ago`);
   const damage = await filesOf(set);
-  const outcomes: Outcome[] = [];
-  for (const [store, part] of Object.entries(manifest.parts))
-    if (!process.env.ONLY || process.env.ONLY === store) outcomes.push(await restore(set, store, part, damage));
+  const parts = Object.entries(manifest.parts).filter(([store]) => !process.env.ONLY || process.env.ONLY === store);
+  const outcomes = await Promise.all(parts.map(([store, part]) => restore(set, store, part, damage)));
   const ok = outcomes.every(({ faults }) => faults.length === 0) && outcomes.length > 0;
   show(outcomes, await liveCounts());
   await tell(set, ok, outcomes);
