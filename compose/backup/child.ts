@@ -1,7 +1,7 @@
 /** Other programs: run with a bound on what is kept of their words, and with errors that say what they said. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
 
@@ -26,7 +26,7 @@ export async function run(
   let stdout = "";
   child.stdout?.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
-    if (stdout.length > OUTPUT) child.kill();
+    if (stdout.length > OUTPUT) child.emit("error", new Error(`${command} says more than ${OUTPUT} bytes`));
   });
   const words = lastWords(child);
   await ended(command, child, words);
@@ -41,6 +41,20 @@ export async function runInto(file: string, command: string, args: readonly stri
   const written = pipeline(child.stdout, compressor(), createWriteStream(file));
   // Whichever fails first has the reason: a full disk ends the program, a failed program ends its output in good order.
   await Promise.all([written.catch((error: unknown) => stop(child, error)), ended(command, child, words)]);
+}
+
+/** A program's standard output as it comes; ends with an error when the program fails. */
+export async function* output(command: string, args: readonly string[], options: Running = {}): AsyncGenerator<string> {
+  const child = start(command, args, options);
+  const done = ended(command, child, lastWords(child));
+  // Told when all has been read, or thrown before.
+  done.catch(() => {});
+  try {
+    for await (const piece of (child.stdout as Readable).setEncoding("utf8")) yield piece as string;
+    await done;
+  } finally {
+    child.kill();
+  }
 }
 
 /** Zstandard at a level that a busy machine does not notice. */

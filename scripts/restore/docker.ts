@@ -100,6 +100,13 @@ export async function inVolume(
   return docker(["run", "--rm", ...CONFINED, ...mount, "--entrypoint", program, from, ...args]);
 }
 
+/** Gives a file of a set, as it was before it was compressed, to a program in a container. */
+export async function loadInto(site: Site, set: string, file: string, program: readonly string[]): Promise<void> {
+  const words = (args: readonly string[]) => args.map((each) => `'${each.replaceAll("'", `'\\''`)}'`).join(" ");
+  const from = words(["docker", ...backupCommand(site, ["read", set, file])]);
+  await run("bash", ["-c", `set -o pipefail; ${from} </dev/null | ${words(["docker", "exec", "-i", ...program])}`]);
+}
+
 export async function makeVolume(site: Site, name: string): Promise<string> {
   return (await docker(["volume", "create", "--label", label(site), `${site.project}-drill-${name}`])).trim();
 }

@@ -1,10 +1,9 @@
 /** MariaDB from a set: a server of its own image, and the dump read into it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "../../compose/backup/child.ts";
 import type { Tables } from "../../compose/backup/manifest.ts";
 import { asTables } from "../../compose/backup/postgres.ts";
-import { backupCommand, docker, image, ready, type Site, start } from "./docker.ts";
+import { docker, image, loadInto, ready, type Site, start } from "./docker.ts";
 
 const SUMS = join(import.meta.dirname, "../../compose/backup/mariadb-sums.sql");
 const SECRETS = ["mariadb_password", "mariadb_root_password", "mariadb_backup_password", "mysqld_exporter_password"];
@@ -31,10 +30,7 @@ export async function startMariadb(site: Site, volumeName: string): Promise<stri
 
 /** Reads the set's dump into a server, whose database is empty or is emptied by it. */
 export async function loadMariadb(site: Site, container: string, set: string): Promise<void> {
-  const words = (args: readonly string[]) => args.map((each) => `'${each.replaceAll("'", `'\\''`)}'`).join(" ");
-  const from = words(["docker", ...backupCommand(site, ["read", set, "mariadb/meerkat.sql.zst"])]);
-  const into = words(["docker", "exec", "-i", container, "mariadb", ...CLIENT, "meerkat"]);
-  await run("bash", ["-c", `set -o pipefail; ${from} </dev/null | ${into}`]);
+  await loadInto(site, set, "mariadb/meerkat.sql.zst", [container, "mariadb", ...CLIENT, "meerkat"]);
 }
 
 export async function countedMariadb(container: string): Promise<Tables> {

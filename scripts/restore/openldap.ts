@@ -1,7 +1,8 @@
 /** OpenLDAP from a set: the tree loaded by slapadd, a server on it, a log-in with the service's own password, all of it read. */
-import { entries, sums } from "../../compose/backup/ldif.ts";
+import { output } from "../../compose/backup/child.ts";
+import { entriesOf, sums } from "../../compose/backup/ldif.ts";
 import type { Tables } from "../../compose/backup/manifest.ts";
-import { backupCommand, docker, image, ready, type Site, start } from "./docker.ts";
+import { docker, image, loadInto, ready, type Site, start } from "./docker.ts";
 
 const CONFIG = "/run/slapd/restore.conf";
 const SOCKET = "ldapi://%2Frun%2Fslapd%2Fldapi";
@@ -27,8 +28,7 @@ export async function startOpenldap(site: Site, set: string, base: string, volum
     command: ["infinity"],
   });
   await docker(["exec", container, "sh", "-c", ALONE]);
-  const ldif = await docker(backupCommand(site, ["read", set, "openldap/tree.ldif.zst"]));
-  await docker(["exec", "-i", container, "slapadd", "-q", "-w", "-f", CONFIG, "-b", base], ldif);
+  await loadInto(site, set, "openldap/tree.ldif.zst", [container, "slapadd", "-q", "-w", "-f", CONFIG, "-b", base]);
   await docker(["exec", "-d", container, "slapd", "-d", "0", "-f", CONFIG, "-h", SOCKET]);
   const bind = ["-D", `cn=meerkat,ou=services,${base}`, "-y", "/run/secrets/ldap_meerkat_password"];
   await ready(container, ["ldapwhoami", "-x", "-H", SOCKET, ...bind], 15_000);
@@ -44,5 +44,5 @@ export async function keepOpenldap(container: string): Promise<void> {
 }
 
 export async function countedOpenldap(container: string, base: string): Promise<Tables> {
-  return sums(entries(await docker(["exec", container, "slapcat", "-f", CONFIG, "-b", base])), base);
+  return sums(entriesOf(output("docker", ["exec", container, "slapcat", "-f", CONFIG, "-b", base])), base);
 }

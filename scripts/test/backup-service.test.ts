@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { entries, loadable, sums, write } from "../../compose/backup/ldif.ts";
+import { entriesOf, loadable, sums, written } from "../../compose/backup/ldif.ts";
 import { metrics } from "../../compose/backup/metrics.ts";
 import { prepareSecrets, readSettings } from "../../compose/backup/settings.ts";
 import { nextRun, type RunReport, StateFile } from "../../compose/backup/state.ts";
@@ -136,8 +136,13 @@ describe("LDIF", () => {
     "# a comment\ndn:: ZGM9ZXhhbXBsZQ==\nobjectClass: domain\ncontextCSN: 1\n",
   ].join("\n");
 
-  it("is read with folded lines joined, and without what no server takes", () => {
-    const [ada, , top] = entries(tree);
+  const all = (text: string) => Array.fromAsync(entriesOf([text]));
+  const inOrder = async (text: string) =>
+    (await Array.fromAsync(loadable(entriesOf([text]), base))).map(({ dn }) => dn);
+  const summed = (text: string) => sums(entriesOf([text]), base);
+
+  it("is read with folded lines joined, and without what no server takes", async () => {
+    const [ada, , top] = await all(tree);
     assert.deepEqual(ada?.lines, [
       "dn: uid=ada,ou=people,dc=example",
       "objectClass: person",
@@ -147,31 +152,39 @@ describe("LDIF", () => {
     assert.equal(top?.dn, base);
   });
 
-  it("is written with parents before children", () => {
-    assert.deepEqual(
-      loadable(entries(tree)).map(({ dn }) => dn),
-      [base, "ou=people,dc=example", "uid=ada,ou=people,dc=example"],
-    );
-    assert.equal(entries(write(loadable(entries(tree)))).length, 3);
+  it("is read the same wherever the text is cut", async () => {
+    const whole = await all(tree);
+    for (let at = 1; at < tree.length; at++)
+      assert.deepEqual(await Array.fromAsync(entriesOf([tree.slice(0, at), tree.slice(at)])), whole, `cut at ${at}`);
   });
 
-  it("has sums that know a changed value, and neither the order nor the way of writing", () => {
-    const one = sums(entries(tree), base);
+  it("is written with parents before children", async () => {
+    const order = [base, "ou=people,dc=example", "uid=ada,ou=people,dc=example"];
+    assert.deepEqual(await inOrder(tree), order);
+    const text = (await Array.fromAsync(loadable(entriesOf([tree]), base))).map(written).join("");
+    assert.deepEqual(
+      (await all(text)).map(({ dn }) => dn),
+      order,
+    );
+  });
+
+  it("is refused where the parent of an entry is missing", async () => {
+    await assert.rejects(inOrder(tree.replace("dn: ou=people", "dn: ou=others")), /uid=ada.* without what is above/);
+  });
+
+  it("has sums that know a changed value, and neither the order nor the way of writing", async () => {
+    const one = await summed(tree);
     assert.deepEqual(Object.keys(one).sort(), [base, "ou=people"]);
     assert.equal(one["ou=people"]?.rows, 2);
-    const otherwise = tree
-      .split("\n\n")
-      .reverse()
-      .join("\n\n")
-      .replace("uid: ada\n", "UID:: YWRh\n")
-      .replace("contextCSN: 1", "contextCSN: 2");
-    assert.deepEqual(sums(entries(otherwise), base), one);
-    assert.notEqual(sums(entries(tree.replace("uid: ada", "uid: Ada")), base)["ou=people"]?.sum, one["ou=people"]?.sum);
+    const reversed = tree.split("\n\n").reverse().join("\n\n");
+    const otherwise = reversed.replace("uid: ada\n", "UID:: YWRh\n").replace("contextCSN: 1", "contextCSN: 2");
+    assert.deepEqual(await summed(otherwise), one);
+    assert.notEqual((await summed(tree.replace("uid: ada", "uid: Ada")))["ou=people"]?.sum, one["ou=people"]?.sum);
   });
 
-  it("does not take an escaped comma for the end of a name", () => {
+  it("does not take an escaped comma for the end of a name", async () => {
     const odd = "dn: cn=Byron\\, Ada,ou=people,dc=example\ncn: x\n";
-    assert.deepEqual(Object.keys(sums(entries(odd), base)), ["ou=people"]);
+    assert.deepEqual(Object.keys(await summed(odd)), ["ou=people"]);
   });
 });
 
