@@ -32,9 +32,9 @@ export async function serve(settings: Settings, say: Say, stop: AbortSignal): Pr
   });
   let running: Promise<RunReport> | undefined;
 
-  /** One at a time: whoever asks while a run is under way is refused. */
-  const begin = (): Promise<RunReport> | undefined => {
-    if (running !== undefined) return undefined;
+  /** One at a time: whoever asks while a run is under way waits for it, and then for one that began after the question. */
+  const begin = async (): Promise<RunReport> => {
+    while (running !== undefined) await running.catch(() => {});
     const run = takeSet({ settings, receiver, signal: stop });
     running = run.finally(() => {
       running = undefined;
@@ -78,8 +78,7 @@ export async function serve(settings: Settings, say: Say, stop: AbortSignal): Pr
   const control = await listen(
     async (request) => {
       if (request.url === "/take") {
-        const report = await begin();
-        return report === undefined ? [409, "a backup is being taken already\n"] : [200, JSON.stringify(report)];
+        return [200, JSON.stringify(await begin())];
       }
       if (request.url === "/drill") {
         state.drilled((await json(request)) as DrillReport);
@@ -94,7 +93,7 @@ export async function serve(settings: Settings, say: Say, stop: AbortSignal): Pr
   const following = receiver.follow(stop);
   while (!stop.aborted) {
     if (Date.now() >= due && running === undefined)
-      await begin()?.catch((error: unknown) => say({ level: "error", what: "backup.failed", error: String(error) }));
+      await begin().catch((error: unknown) => say({ level: "error", what: "backup.failed", error: String(error) }));
     await wakened(wake, Math.max(1000, due - Date.now()), stop);
   }
   for (const server of [open, control]) server.close();

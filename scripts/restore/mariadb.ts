@@ -6,11 +6,22 @@ import { asTables } from "../../compose/backup/postgres.ts";
 import { docker, image, loadInto, ready, type Site, start } from "./docker.ts";
 
 const SUMS = join(import.meta.dirname, "../../compose/backup/mariadb-sums.sql");
-const SECRETS = ["mariadb_password", "mariadb_root_password", "mariadb_backup_password", "mysqld_exporter_password"];
+/** What the image's entrypoint and configuration ask for, and where it is kept. */
+const SECRETS: Readonly<Record<string, string>> = {
+  mariadb_password: "mariadb_password",
+  mariadb_root_password: "mariadb_root_password",
+  mariadb_backup_password: "mariadb_backup_password",
+  mysqld_exporter_password: "mysqld_exporter_password",
+  mariadb_tls_cert: "tls/mariadb.pem",
+  mariadb_tls_key: "tls/mariadb.key",
+};
 const CLIENT = ["--socket=/run/mysqld/mysqld.sock", "--user=root"];
 
 export async function startMariadb(site: Site, volumeName: string): Promise<string> {
-  const secrets = SECRETS.flatMap((name) => ["-v", `${site.secrets}/${name}:/run/secrets/${name}:ro`]);
+  const secrets = Object.entries(SECRETS).flatMap(([name, file]) => [
+    "-v",
+    `${site.secrets}/${file}:/run/secrets/${name}:ro`,
+  ]);
   const mounts = [
     "-v",
     `${volumeName}:/var/lib/mysql`,
