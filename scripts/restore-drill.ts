@@ -66,9 +66,10 @@ async function drill(): Promise<boolean> {
 
 /** Files that are not as the manifest says. Their stores are not restored: nothing good can come of them. */
 async function filesOf(set: string): Promise<readonly string[]> {
-  const damage = (await docker(backupCommand(site, ["verify", set])).catch((error: Error) => error.message)) ?? "";
-  const faults = damage.split("\n").filter((line) => line.includes("/"));
-  if (faults.length === 0 && damage !== "") throw new Error(damage);
+  const said = await docker(backupCommand(site, ["verify", set])).catch((error: Error) => error.message);
+  if (said === "") return [];
+  const faults = said.split("\n").flatMap((line) => /(?:^|ended with 1: )(\w+\/.+)$/.exec(line)?.[1] ?? []);
+  if (faults.length === 0) throw new Error(said);
   return faults;
 }
 

@@ -29,7 +29,8 @@ export async function run(
     if (stdout.length > OUTPUT) child.emit("error", new Error(`${command} says more than ${OUTPUT} bytes`));
   });
   const words = lastWords(child);
-  await ended(command, child, words);
+  // Some say on standard output what is wrong.
+  await ended(command, child, () => words() || stdout.slice(-WORDS).trim());
   return { stdout, stderr: words() };
 }
 
