@@ -9,6 +9,7 @@ import { prepareSecrets, readSettings } from "../../compose/backup/settings.ts";
 import { nextRun, type RunReport, StateFile } from "../../compose/backup/state.ts";
 import { bytes, span, table } from "../../compose/backup/table.ts";
 import { moment, recoveryConfiguration } from "../../compose/backup/unpack.ts";
+import { namedVolumes } from "../restore/volumes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "meerkat-backup-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -212,6 +213,18 @@ describe("recovery", () => {
     assert.equal(moment("2026-01-01T12:00:00+02:00"), "2026-01-01 10:00:00.000+00");
     assert.throws(() => moment("yesterday'; DROP"), /no time/);
   });
+});
+
+it("a store's volumes are found by its image, the first server's first", () => {
+  const data = (source: string) => ({ image: "meerkat/postgres:dev", volumes: [{ type: "volume", source }] });
+  const services = {
+    "postgres-2": data("postgres-2-data"),
+    "postgres-1": data("postgres-data"),
+    postgres: { image: "meerkat/postgres-address:dev", volumes: [{ type: "volume", source: "other" }] },
+    backup: { image: "meerkat/backup:dev", volumes: [{ type: "bind", source: "/x" }] },
+  };
+  assert.deepEqual(namedVolumes({ services }, "postgres"), ["postgres-data", "postgres-2-data"]);
+  assert.deepEqual(namedVolumes({ services }, "backup"), []);
 });
 
 it("tables, sizes and spans are written as a person reads them", () => {
