@@ -122,6 +122,14 @@ test("a store that cannot keep what the modules keep is refused", async () => {
   );
 });
 
+test("an archive that is to be kept in Redis is refused, and a value there is not", async () => {
+  const storage = `${BASE}[storage.fast]\ndriver = "redis"\nnodes = ["127.0.0.1:1"]\n[host_types.default]\n`;
+  assert.deepEqual(await refusals(`${storage}stores = { mam = "fast", last_seen = "fast" }`), [
+    "host_types.default: module mam keeps mam in a store that the driver redis does not have (archive); " +
+      "name another store for it (stores.mam), or leave the module out of modules",
+  ]);
+});
+
 test("a table that another store can keep is kept there", async () => {
   const storage = `${BASE}[storage.company]\n${LDAP}\n[storage.other]\ndriver = "memory"`;
   const modules = "modules = { roster = {}, private-xml = {} }";
