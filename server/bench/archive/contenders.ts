@@ -32,6 +32,8 @@ export interface Raw {
 
 export interface Contender {
   readonly name: string;
+  /** Whether it works within this thread. */
+  readonly within?: boolean;
   open(batches?: BatchOptions): Promise<StorageDriver>;
   raw?(): Promise<Raw>;
   close(): Promise<void>;
@@ -47,7 +49,7 @@ async function opened(options: DriverOptions): Promise<StorageDriver> {
 }
 
 export function memory(): Contender {
-  return { name: "memory", open: () => opened({ driver: "memory" }), close: async () => {} };
+  return { name: "memory", within: true, open: () => opened({ driver: "memory" }), close: async () => {} };
 }
 
 export function sqlite(): Contender {
@@ -55,6 +57,7 @@ export function sqlite(): Contender {
   const path = join(folder, "bench.sqlite");
   return {
     name: "sqlite",
+    within: true,
     open: (batches) => opened({ driver: "sqlite", path, ...batches }),
     async raw() {
       const database = new DatabaseSync(path, { timeout: 5000 });
@@ -128,5 +131,16 @@ export async function mariadb(): Promise<Contender> {
       };
     },
     close: () => container.remove(),
+  };
+}
+
+/** A cluster of somebody's own, whose address is given; its interface is HTTP, so there is no library to compare with. */
+export function riak(addresses: string): Contender {
+  const urls = addresses.split(",").map((address) => new URL(address));
+  const tls = urls[0]?.protocol === "https:" ? {} : undefined;
+  return {
+    name: "riak",
+    open: () => opened({ driver: "riak", nodes: urls.map(({ host }) => host), tls }),
+    close: async () => {},
   };
 }

@@ -16,8 +16,9 @@ export interface ArchiveMonths extends ArchiveParts {
   ahead(): Promise<void>;
 }
 
-/** SQLSTATE check_violation, which is what an insert without a partition counts as; and lock_not_available. */
+/** SQLSTATE check_violation, which is what an insert without a partition counts as; undefined_table; lock_not_available. */
 const NO_PARTITION = "23514";
+const NO_TABLE = "42P01";
 const LOCKED = "55P03";
 
 /** Held while partitions are made or dropped; any number that nothing else in this database locks. */
@@ -82,6 +83,7 @@ export function archiveMonths({ transact }: Pick<Database, "transact">, now: () 
 
   return {
     isMissing: (error) => isCode(error, NO_PARTITION),
+    isGone: (error) => isCode(error, NO_TABLE),
 
     make(rows) {
       const months = rows.map(({ kind, id }) => ({ kind, month: monthOf(archiveTime(id) ?? 0) }));

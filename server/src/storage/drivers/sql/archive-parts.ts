@@ -7,6 +7,8 @@ import { removeOld } from "./removals.ts";
 export interface ArchiveParts {
   /** Whether an insert failed because there is no part for a row yet. */
   isMissing(error: unknown): boolean;
+  /** Whether a statement failed because another node has dropped its part meanwhile. */
+  isGone(error: unknown): boolean;
   /** Makes the parts that these rows, and those written soon, belong into. */
   make(rows: readonly Pick<ArchiveRow, "kind" | "id">[]): Promise<void>;
   /** Drops the parts of a kind whose ids are all below this text; the names of those that have some of them. */
@@ -32,5 +34,11 @@ export async function intoParts<R>(
 export async function expireArchive(database: Database, kind: string, before: number): Promise<void> {
   const below = archiveBound(before);
   const tables = (await database.parts?.drop(kind, below)) ?? ["archive_items"];
-  for (const table of tables) await removeOld(database, "archive_items", kind, below, table);
+  for (const table of tables) {
+    try {
+      await removeOld(database, "archive_items", kind, below, table);
+    } catch (error) {
+      if (!database.parts?.isGone(error)) throw error;
+    }
+  }
 }
