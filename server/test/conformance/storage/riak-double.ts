@@ -135,7 +135,10 @@ export class RiakDouble {
     const vclock = headers["x-riak-vclock"] as string | undefined;
     if (method === "DELETE") {
       if (!isThere) return NOT_FOUND;
-      this.objects.put(bucket, key, undefined, vclock ?? (present && vclockOf(present)));
+      // Without a vclock Riak reads one itself, and then writes.
+      const covered = vclock ?? (present && vclockOf(present));
+      await this.between(key);
+      this.objects.put(bucket, key, undefined, covered);
       return { status: 204, headers: { "content-type": "text/html" } };
     }
     if (headers["content-type"] === undefined) {

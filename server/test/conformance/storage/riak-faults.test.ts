@@ -182,11 +182,28 @@ describeCapability("riak (double)", "faults", () => {
     await counters(one).set(alice, "old", 1);
     let first = true;
     double.between = async () => {
-      if (first) await counters(two).clear(alice);
+      if (!first) return;
       first = false;
+      await counters(two).clear(alice);
     };
     await counters(one).update(alice, "n", add);
     assert.deepEqual(await counters(two).list(alice), new Map([["n", 1]]));
+  });
+
+  test("clears for good what is changed while it is cleared", async (t) => {
+    const double = await started(t);
+    const [one, two] = [opened(t, [double]), opened(t, [double])];
+    const alice = freshAccount();
+    await counters(one).set(alice, "old", 1);
+    let first = true;
+    double.between = async () => {
+      if (!first) return;
+      first = false;
+      await counters(two).update(alice, "n", add);
+    };
+    await counters(one).clear(alice);
+    assert.equal(first, false);
+    assert.deepEqual(await counters(two).list(alice), new Map());
   });
 
   test("makes an account once when two nodes make it at the same time", async (t) => {
@@ -222,6 +239,27 @@ describeCapability("riak (double)", "faults", () => {
     assert.deepEqual(await one?.remove(alice, ids), []);
     assert.deepEqual(others, ids);
     assert.equal(await one?.size(alice), 0);
+  });
+
+  test("counts a queue once for what is pushed meanwhile, keeps its limit, and pushes again after a failure", async (t) => {
+    const double = await started(t);
+    const driver = opened(t, [double]);
+    const queue = driver.queue?.("mail", json<number>());
+    assert.ok(queue);
+    const alice = freshAccount();
+    const push = () =>
+      Promise.all(Array.from({ length: 30 }, (_, n) => queue.push(alice, n, 20).catch(() => "failed")));
+    double.meddle = ({ path }) => (path.includes("/index/") ? { status: 503 } : undefined);
+    assert.deepEqual(new Set(await push()), new Set(["failed"]));
+    double.meddle = () => undefined;
+    double.requests.length = 0;
+    const answers = await push();
+    assert.deepEqual(answers, [...new Array(20).fill("stored"), ...new Array(10).fill("full")]);
+    assert.ok(double.requests.filter(({ path }) => path.includes("/index/")).length <= 2);
+    assert.deepEqual(
+      (await queue.list(alice, 30)).map(({ value }) => value),
+      [...new Array(20).keys()],
+    );
   });
 
   test("settles an object that has as many siblings as Riak takes", async (t) => {

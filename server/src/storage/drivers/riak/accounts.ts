@@ -2,7 +2,7 @@ import type { Jid } from "../../../xmpp/jid.ts";
 import type { AccountStore, ScramHash, ScramKeys } from "../../specs.ts";
 import { changedBy, isNewer } from "./changes.ts";
 import type { Place } from "./client.ts";
-import { BY_PLACE, type Ground, pagesOf, parsed } from "./ground.ts";
+import { BY_PLACE, type Ground, pagesOf, parsed, removeForGood } from "./ground.ts";
 import { lastOf, objectKey, orderedTerm, past, rangeStart, termOf } from "./names.ts";
 import { revise, type Shape, seen } from "./revise.ts";
 
@@ -78,7 +78,7 @@ export function accountStore(ground: Ground): AccountStore {
       });
     },
 
-    remove: (account) => client.remove(accountPlace(account)),
+    remove: (account) => removeForGood(client, accountPlace(account)),
 
     async count(domain) {
       let count = 0;

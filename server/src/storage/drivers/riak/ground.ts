@@ -1,6 +1,6 @@
 /** What all stores of the driver stand on. */
 import { StorageError } from "../../specs.ts";
-import type { RiakClient } from "./client.ts";
+import type { Place, RiakClient } from "./client.ts";
 import type { Pushes } from "./pushes.ts";
 import type { Turns } from "./turns.ts";
 
@@ -67,6 +67,18 @@ export async function sweep(client: RiakClient, bucket: string, index: string, r
     // An object with several entries in the range is named more than once.
     const keys = [...new Set(entries.map(({ key }) => key))];
     await forEach(keys, (key) => client.remove({ bucket, key }));
+  }
+}
+
+/** How often an object is looked at again after it was removed. */
+const LOOKS = 5;
+
+/** Removes an object for good: what was written while it was removed stays beside the removal, and is removed as well. */
+export async function removeForGood(client: RiakClient, place: Place): Promise<void> {
+  for (let look = 0; look <= LOOKS; look++) {
+    const { siblings, vclock } = await client.fetch(place);
+    if (siblings.every((body) => body === undefined)) return;
+    await client.remove(place, vclock);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Jid } from "../../../xmpp/jid.ts";
 import type { Codec, MapStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
-import { forEach, type Ground } from "./ground.ts";
+import { forEach, type Ground, removeForGood } from "./ground.ts";
 import { type MapDocument, mapPlace, mapShape, withValues } from "./map-document.ts";
 import { revise, seen, type Writing } from "./revise.ts";
 
@@ -69,7 +69,7 @@ export function mapStore<T>(ground: Ground, table: string, codec: Codec<T>): Map
 
     remove: ({ bare }, key) => change(bare, () => new Map([[key, undefined]])),
 
-    clear: ({ bare }) => client.remove(mapPlace(table, bare)),
+    clear: ({ bare }) => removeForGood(client, mapPlace(table, bare)),
   };
 }
 
