@@ -1,10 +1,10 @@
 import type { Jid } from "../../../xmpp/jid.ts";
 import type { AccountStore, ScramHash, ScramKeys } from "../../specs.ts";
 import { changedBy, isNewer } from "./changes.ts";
-import type { Place } from "./client.ts";
 import { BY_PLACE, type Ground, pagesOf, parsed, removeForGood } from "./ground.ts";
 import { lastOf, objectKey, orderedTerm, past, rangeStart, termOf } from "./names.ts";
 import { revise, type Shape, seen } from "./revise.ts";
+import type { Place } from "./wire.ts";
 
 export const ACCOUNTS = "accounts";
 

@@ -3,11 +3,11 @@ import { archiveBound, isArchiveId } from "../../archive-id.ts";
 import type { ArchivedItem, ArchiveQuery, ArchiveRange, ArchiveStore, Codec } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
 import { changedBy, isNewer } from "./changes.ts";
-import type { Place } from "./client.ts";
 import { type Cuts, cutsOf, reversedCuts, reversedId } from "./cuts.ts";
 import { BY_PLACE, BY_TIME, forEach, type Ground, PAGE, pagesOf, parsed, sweep } from "./ground.ts";
 import { objectKey, past, termOf } from "./names.ts";
 import { revise, type Shape, seen } from "./revise.ts";
+import type { Place } from "./wire.ts";
 
 export const ARCHIVE = "archive";
 

@@ -5,7 +5,6 @@ import { checkedKind, checkedValue, positive } from "../bounds.ts";
 import { storedJid } from "../stored-jid.ts";
 import { ACCOUNT_SHAPE, ACCOUNTS, putAccount, readKeys } from "./accounts.ts";
 import { ARCHIVE, ARCHIVE_SHAPE, type ArchiveDocument, itemPlace, putItem, replaced } from "./archive.ts";
-import type { Found } from "./client.ts";
 import { BY_PLACE, forEach, type Ground } from "./ground.ts";
 import { KEY_VALUE, putValue, VALUE_SHAPE } from "./key-value.ts";
 import { changeItems } from "./map.ts";
@@ -13,6 +12,7 @@ import { MAP, mapShape } from "./map-document.ts";
 import { past } from "./names.ts";
 import { putWaiting, QUEUE, QUEUE_SHAPE, queuePlace } from "./queue.ts";
 import { revise, seen } from "./revise.ts";
+import type { Found } from "./wire.ts";
 
 type Of<C extends Capability> = Extract<StoredRecord, { capability: C }>;
 

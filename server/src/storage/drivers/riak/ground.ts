@@ -1,8 +1,9 @@
 /** What all stores of the driver stand on. */
 import { StorageError } from "../../specs.ts";
-import type { Place, RiakClient } from "./client.ts";
+import type { RiakClient } from "./client.ts";
 import type { Pushes } from "./pushes.ts";
 import type { Turns } from "./turns.ts";
+import type { Place } from "./wire.ts";
 
 export interface Ground {
   readonly client: RiakClient;

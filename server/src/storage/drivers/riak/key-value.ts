@@ -1,10 +1,10 @@
 import { archiveId } from "../../archive-id.ts";
 import type { Codec, KeyValueStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
-import type { Place } from "./client.ts";
 import { BY_PLACE, type Ground, parsed } from "./ground.ts";
 import { objectKey, termOf } from "./names.ts";
 import { type Shape, seen } from "./revise.ts";
+import type { Place } from "./wire.ts";
 
 export const KEY_VALUE = "keyvalue";
 

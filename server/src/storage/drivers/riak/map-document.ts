@@ -1,10 +1,10 @@
 /** All items of an owner in one table: one object, so that several change together and are read together. */
 import { archiveTime } from "../../archive-id.ts";
 import { changedBy, isNewer } from "./changes.ts";
-import type { Place } from "./client.ts";
 import { BY_PLACE, parsed } from "./ground.ts";
 import { objectKey, termOf } from "./names.ts";
 import type { Shape } from "./revise.ts";
+import type { Place } from "./wire.ts";
 
 export const MAP = "map";
 

@@ -1,10 +1,10 @@
 import { archiveBound } from "../../archive-id.ts";
 import type { Codec, QueuedItem, QueueStore } from "../../specs.ts";
 import { encodeBounded } from "../bounds.ts";
-import type { Place } from "./client.ts";
 import { BY_PLACE, BY_TIME, forEach, type Ground, PAGE, pagesOf, parsed, sweep } from "./ground.ts";
 import { objectKey, past, termOf } from "./names.ts";
 import { revise, type Shape, seen } from "./revise.ts";
+import type { Place } from "./wire.ts";
 
 export const QUEUE = "queue";
 

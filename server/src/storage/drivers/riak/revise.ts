@@ -9,8 +9,9 @@
 import { randomInt } from "node:crypto";
 import { archiveId, archiveTime } from "../../archive-id.ts";
 import { StorageError } from "../../specs.ts";
-import type { Found, Indexes, Place, RiakClient } from "./client.ts";
+import type { RiakClient } from "./client.ts";
 import type { Turns } from "./turns.ts";
+import type { Found, Indexes, Place } from "./wire.ts";
 
 /** How objects of one kind are read, written and made one of several. */
 export interface Shape<D> {
