@@ -21,7 +21,7 @@ export const riakStorage = z
       .default("meerkat")
       .describe("The bucket type that holds everything; [storage.md](storage.md#riak-kv) tells how to make it."),
     connections: count(16, 1, 500).describe("Connections of this process to each of the nodes."),
-    queue: count(1000, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
+    queue: count(5000, 1, 100_000).describe("Requests that may wait for a connection; more are refused."),
     timeout: duration("5s", { min: "100ms", max: "1m" }).describe(
       "For each request, waiting for a connection and trying another node included.",
     ),

@@ -163,7 +163,7 @@ checkBounds("storage.main", 'driver = "sqlite"', [
 checkBounds("storage.main", 'driver = "riak"\nnodes = ["h:8098"]', [
   whole("cache_entries", 2000, 0, 1_000_000),
   whole("connections", 16, 1, 500),
-  whole("queue", 1000, 1, 100_000),
+  whole("queue", 5000, 1, 100_000),
   written("timeout", 5 * MS.s, ["100ms", 100], ["1m", MS.m], "99ms", "61s"),
   written("value_size", 512 * KIB, ["1KiB", KIB], ["4MiB", 4 * MIB], "1023B", "5MiB"),
   written("object_size", 4 * MIB, ["1MiB", MIB], ["10MiB", 10 * MIB], "63KiB", "11MiB"),

@@ -30,7 +30,9 @@ const { RIAK_URL, RIAK_CA } = process.env;
 if (RIAK_URL !== undefined) suites("riak (cluster)", () => real(RIAK_URL));
 
 function suites(name: string, options: () => Options): void {
-  const open = (bounds = {}) => migrated({ ...options(), ...bounds });
+  // The suites put thousands of items in at once, and eight that write to one object without a pause take turns by chance.
+  const patient = () => ({ ...options(), timeout: 60_000 });
+  const open = (bounds = {}) => migrated({ ...patient(), ...bounds });
   accountsSuite(name, open);
   keyValueSuite(name, open, { largest: LARGEST });
   mapSuite(name, open, { runs: 15 });
@@ -51,8 +53,7 @@ function suites(name: string, options: () => Options): void {
     },
   });
   contentsSuite(name, open);
-  // Eight that write to one object without a pause take turns by chance, and the machine of a test may be slow.
-  raceSuite(name, () => ({ ...options(), timeout: 30_000 }));
+  raceSuite(name, patient);
 }
 
 /** "http://host:8098,http://other:8098", or "https://user:password@host:8443" with RIAK_CA for a private authority. */

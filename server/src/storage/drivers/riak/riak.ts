@@ -25,7 +25,7 @@ export interface RiakOptions extends ValueBounds {
   readonly bucketType?: string | undefined;
   /** Connections of this process to each node. Default 16. */
   readonly connections?: number | undefined;
-  /** Requests that may wait for a connection; more are refused at once. Default 1000. */
+  /** Requests that may wait for a connection; more are refused at once. Default 5000. */
   readonly queue?: number | undefined;
   /** Milliseconds for each request, waiting for a connection and trying other nodes included. Default 5000. */
   readonly timeout?: number | undefined;
@@ -46,7 +46,7 @@ export function riakDriver(options: RiakOptions): StorageDriver {
   if (valueBytes > objectBytes) {
     throw new TypeError(`value_size = ${valueBytes}: a value must fit an object, object_size = ${objectBytes}`);
   }
-  const queue = positive("queue", options.queue, 1000);
+  const queue = positive("queue", options.queue, 5000);
   const timeout = positive("timeout", options.timeout, 5000);
   const client = new RiakClient({
     origins: origins(options),
