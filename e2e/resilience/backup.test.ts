@@ -24,6 +24,9 @@ const FLIP =
   "const bytes = fs.readFileSync(file); bytes[at] ^= 1; fs.writeFileSync(file, bytes)";
 const flip = (file: string) => inService("node", "-e", FLIP, file);
 
+/** The store that the nodes keep contacts in. */
+const MAIN = { postgres: "postgres", mysql: "mariadb" }[process.env.MEERKAT_STORAGE || "postgres"] ?? "postgres";
+
 /** Columns of a store's line: tables, rows restored, rows in the set, rows live now. */
 function counts(output: string, store: string): number[] {
   const line = output.split("\n").find((each) => each.startsWith(`${store} `)) ?? "";
@@ -36,7 +39,7 @@ test("make backup takes a set of every store, and says what is in it", async (t)
   const client = await online(t, alice);
   await addContacts(client, "before");
   const output = await run("scripts/backup", []);
-  assert.match(output, /^postgres +\S+ \S+ +[1-9]\d* /m);
+  assert.match(output, new RegExp(`^${MAIN} +\\S+ \\S+ +[1-9]\\d* `, "m"));
   assert.match(output, /^openldap +\S+ \S+ +[1-9]\d* /m);
   set = (await inService("backup", "newest")).trim();
   assert.ok(output.includes(set), output);
@@ -47,7 +50,7 @@ test("make restore-drill brings back what was there then and nothing of what cam
   const output = await run("scripts/restore-drill", []);
   assert.match(output, /all stores agree/);
   assert.match(output, /newest restored commit is .* old/);
-  const [tables = 0, restored = 0, inSet, live = 0] = counts(output, "postgres");
+  const [tables = 0, restored = 0, inSet, live = 0] = counts(output, MAIN);
   assert.ok(tables > 1 && restored > 1, output);
   assert.equal(restored, inSet);
   assert.ok(live > restored, `${live} rows are live, ${restored} came back; twenty are newer than the backup`);
