@@ -1,6 +1,6 @@
 /** The keys of a store that is a company's directory. */
 import { z } from "zod";
-import { VCARD_ATTRIBUTES, type VcardField } from "../storage/drivers/ldap/vcard-attributes.ts";
+import { ACCOUNT_FILTER, GROUPS, VCARD_ATTRIBUTES, type VcardField } from "../storage/drivers/ldap/defaults.ts";
 import { cacheEntries } from "./cache.ts";
 import { count, duration, flag, secret, size, text } from "./values.ts";
 
@@ -58,19 +58,17 @@ const vcard = z.strictObject({
 
 const roster = z.strictObject({
   base: text.optional().meta({ fallback: "that of the accounts" }).describe("Where the groups are looked for."),
-  filter: text
-    .default("(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))")
-    .describe("Which entries are groups."),
-  group_name: attributes(["cn"], "What a group is called."),
+  filter: text.default(GROUPS.filter).describe("Which entries are groups."),
+  group_name: attributes(GROUPS.groupNames, "What a group is called."),
   member: attributes(
-    ["member", "uniqueMember", "memberUid"],
+    GROUPS.members,
     "Where it names its members, by their entries or by their account names: the values of all of these.",
   ),
   department: attribute
     .optional()
     .meta({ allowed: "an attribute" })
     .describe("Those whose entries have the same value here are a group of that name as well, such as `ou`."),
-  name: attributes(["displayName", "cn"], "What a colleague is called."),
+  name: attributes(GROUPS.names, "What a colleague is called."),
   only: text
     .optional()
     .describe(
@@ -110,7 +108,7 @@ export const ldapStorage = z
     base: text.describe("Where accounts are looked for."),
     scope: z.enum(["sub", "one"]).default("sub").describe("At any depth below the base, or right below it only."),
     filter: text
-      .default("(&(objectClass=inetOrgPerson)(uid=%u))")
+      .default(ACCOUNT_FILTER)
       .describe(
         "Which entry is an account's (RFC 4515): `%u` is its local part, `%d` its domain, `%%` a percent sign. The first attribute that is compared with `%u` is where names are read from.",
       ),

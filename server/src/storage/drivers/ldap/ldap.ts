@@ -2,6 +2,7 @@ import { type StorageDriver, StorageError } from "../../specs.ts";
 import { positive } from "../bounds.ts";
 import { answers } from "../deadline.ts";
 import { accountsIn } from "./accounts.ts";
+import { ACCOUNT_FILTER } from "./defaults.ts";
 import { directoriesOf, type LdapOptions } from "./options.ts";
 import { People } from "./people.ts";
 import { LdapPool, type PoolBounds } from "./pool.ts";
@@ -43,7 +44,7 @@ export function ldapDriver(options: LdapOptions): StorageDriver {
     name,
     base,
     scope,
-    filter: options.filter ?? "(&(objectClass=inetOrgPerson)(uid=%u))",
+    filter: options.filter ?? ACCOUNT_FILTER,
     pageSize: positive("page_size", options.pageSize, 500),
     maxEntries: positive("max_entries", options.maxEntries, 10_000),
     warn,

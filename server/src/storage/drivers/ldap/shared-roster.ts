@@ -5,19 +5,18 @@ import type { Jid } from "../../../xmpp/jid.ts";
 import { type Codec, type MapStore, ReadOnlyError, StorageError } from "../../specs.ts";
 import { positive } from "../bounds.ts";
 import { type Company, type CompanyOptions, readCompany } from "./company.ts";
+import { GROUPS } from "./defaults.ts";
 import { checkedFilter } from "./filter.ts";
 import type { People } from "./people.ts";
 
 export interface RosterOptions extends Partial<Omit<CompanyOptions, "name" | "warn" | "filter" | "only">> {
-  /** Which entries are groups. Default "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))". */
+  /** Which entries are groups. */
   readonly filter?: string | undefined;
   /** A filter that an account's entry has to answer to as well, to be in anybody's roster. */
   readonly only?: string | undefined;
   /** Milliseconds for which what was read is used. Default 300000. */
   readonly cacheFor?: number | undefined;
 }
-
-export const GROUP_FILTER = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))";
 
 /** Domains whose people are remembered apart, where the filter tells them apart. */
 const MAX_DOMAINS = 256;
@@ -45,11 +44,11 @@ export class Companies {
       name,
       warn,
       base: options.base ?? people.base,
-      filter: FilterParser.parseString(checkedFilter(options.filter ?? GROUP_FILTER)),
+      filter: FilterParser.parseString(checkedFilter(options.filter ?? GROUPS.filter)),
       only: options.only === undefined ? undefined : FilterParser.parseString(checkedFilter(options.only)),
-      names: options.names ?? ["displayName", "cn"],
-      groupNames: options.groupNames ?? ["cn"],
-      members: options.members ?? ["member", "uniqueMember", "memberUid"],
+      names: options.names ?? GROUPS.names,
+      groupNames: options.groupNames ?? GROUPS.groupNames,
+      members: options.members ?? GROUPS.members,
       department: options.department,
       shows: options.shows ?? "own",
       maxGroups: positive("max_groups", options.maxGroups, 1000),

@@ -3,8 +3,8 @@ import type { Entry } from "ldapts";
 import { type Element, element } from "../../../xml/element.ts";
 import { NS } from "../../../xmpp/namespaces.ts";
 import { positive } from "../bounds.ts";
+import { VCARD_ATTRIBUTES, VCARD_FIELDS, type VcardField } from "./defaults.ts";
 import { firstTexts, textsOf, valuesOf } from "./values.ts";
-import { VCARD_ATTRIBUTES, VCARD_FIELDS, type VcardField } from "./vcard-attributes.ts";
 
 export interface VcardOptions {
   /** Attributes for each field; the first that an entry has counts, of `units` all. */

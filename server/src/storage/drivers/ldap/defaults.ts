@@ -1,4 +1,6 @@
-/** Which attributes a vCard's fields are made of where the configuration does not say: RFC 2798, RFC 4519 and RFC 4524. */
+/** What holds where the configuration does not say; of the schemas that every directory has: RFC 2307, 2798, 4519 and 4524. */
+
+/** Which attributes a vCard's fields are made of. */
 export const VCARD_ATTRIBUTES = {
   full_name: ["displayName", "cn"],
   family_name: ["sn"],
@@ -27,3 +29,14 @@ export const VCARD_ATTRIBUTES = {
 
 export type VcardField = keyof typeof VCARD_ATTRIBUTES;
 export const VCARD_FIELDS = Object.keys(VCARD_ATTRIBUTES) as readonly VcardField[];
+
+/** Which entry is an account's. */
+export const ACCOUNT_FILTER = "(&(objectClass=inetOrgPerson)(uid=%u))";
+
+/** Which entries are groups, and how they are read. */
+export const GROUPS = {
+  filter: "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))",
+  groupNames: ["cn"],
+  members: ["member", "uniqueMember", "memberUid"],
+  names: ["displayName", "cn"],
+} as const;
