@@ -1,7 +1,7 @@
 import { type CopyState, copyAll, countAll, type Job, type StateStore, tallyBoth } from "../storage/copy/copy.ts";
 import { STATE_TABLE } from "../storage/copy/reader.ts";
 import { capabilityOf } from "../storage/copy/tally.ts";
-import { type Capability, type Contents, json, type StorageDriver } from "../storage/specs.ts";
+import { type Capability, type Contents, json, type StorageDriver, StorageError } from "../storage/specs.ts";
 import { Jid } from "../xmpp/jid.ts";
 import { type Status, Unfinished, UsageError } from "./command.ts";
 import { comparison } from "./comparison.ts";
@@ -64,8 +64,7 @@ export class StoreCopy {
     const [source, target] = [this.#source, this.#target];
     await source.driver.migrate();
     const counts = await countAll(source.contents, this.#job);
-    const reachable = await target.driver.healthy();
-    const present = reachable ? await this.#countTarget() : undefined;
+    const present = await this.#countTarget();
     this.#status.clear();
     const lacking = this.#lacking(counts);
     const rows = Object.entries(counts).map(([table, count]) => {
@@ -75,7 +74,6 @@ export class StoreCopy {
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     for (const line of columns(["table", `in ${source.name}`, `in ${target.name}`, ""], rows)) this.#status.say(line);
     this.#status.say(`${grouped(all)} records in ${source.name}; nothing was written`);
-    if (!reachable) throw new Unfinished(`${target.name} does not answer: nothing could be copied to it now`);
     if (present === undefined) this.#status.say(`${target.name} has no tables yet: they would be made`);
     this.#refuseLacking(counts);
   }
@@ -142,9 +140,9 @@ export class StoreCopy {
   /** What is in the target; undefined where it has no tables yet. */
   async #countTarget(): Promise<Record<string, number> | undefined> {
     try {
-      return await countAll(this.#target.contents, { ...this.#held(), patience: 0, progress: () => {} });
+      return await countAll(this.#target.contents, { ...this.#held(), progress: () => {} });
     } catch (error) {
-      if (this.#job.signal.aborted) throw error;
+      if (this.#job.signal.aborted || error instanceof StorageError) throw error;
       return undefined;
     }
   }
