@@ -46,8 +46,7 @@ export function contents(shared: Shared): Contents {
           () => client.scan(cursor, "MATCH", pattern(shared.prefix, KINDS[kept]), "COUNT", SCAN_COUNT),
           "again",
         );
-        const named = (await Promise.all(keys.map((key) => recordsOf(shared, kept, key)))).flat();
-        const rest = named.filter(([name]) => name > last).sort(([a], [b]) => (a < b ? -1 : 1));
+        const rest = await behind(shared, kept, keys, last, max - records.length);
         const taken = rest.slice(0, max - records.length);
         records.push(...taken.map(([, record]) => record));
         if (taken.length < rest.length) at = { node, cursor, last: taken.at(-1)?.[0] ?? last };
@@ -94,6 +93,20 @@ function nameOf(record: StoredRecord): string {
 async function inOrder(requests: Requests): Promise<readonly Redis[]> {
   const name = ({ options }: Redis) => `${options.host}:${options.port}`;
   return [...(await requests.masters())].sort((a, b) => (name(a) < name(b) ? -1 : 1));
+}
+
+/** Records of these keys in order of their names, behind one: all of them, or more than are wanted. */
+async function behind(shared: Shared, kept: Kept, keys: readonly string[], last: string, wanted: number) {
+  const from = last.split("\0")[0] as string;
+  const inOrder = [...new Set(keys)].filter((key) => key >= from).sort();
+  const found: Named[] = [];
+  for (let start = 0; start < inOrder.length && found.length <= wanted; start += wanted) {
+    const some = inOrder.slice(start, start + wanted);
+    const records = (await Promise.all(some.map((key) => recordsOf(shared, kept, key)))).flat();
+    records.sort(([a], [b]) => (a < b ? -1 : 1));
+    found.push(...records.filter(([name]) => name > last));
+  }
+  return found;
 }
 
 type Named = readonly [name: string, record: StoredRecord];
