@@ -102,8 +102,10 @@ export async function serve(settings: Settings, say: Say, stop: AbortSignal): Pr
 
 async function wakened(wake: EventTarget, ms: number, stop: AbortSignal): Promise<void> {
   const early = new AbortController();
-  wake.addEventListener("due", () => early.abort(), { once: true });
+  const abort = () => early.abort();
+  wake.addEventListener("due", abort, { once: true });
   await delay(ms, undefined, { signal: AbortSignal.any([early.signal, stop]) }).catch(() => {});
+  wake.removeEventListener("due", abort);
 }
 
 type Answer = (request: IncomingMessage) => Promise<readonly [status: number, text: string]>;
