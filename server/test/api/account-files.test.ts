@@ -1,5 +1,6 @@
 /** Accounts from and to other servers (XEP-0227), with files that ejabberd 24.12 and Prosody 13.0 have written. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -463,4 +464,39 @@ test("what a domain does not keep is left out, and said", async (t) => {
   assert.ok(said.includes("made alice@example.org 2 contacts, 2 private elements"));
   await look(async (tables) => assert.equal(tables.messages, undefined));
   assert.ok(file);
+});
+
+test("as a command it reads standard input and files, writes standard output, and tells by its exit", (t) => {
+  const { directory, file } = place(t);
+  const config = file(
+    "meerkat.toml",
+    `node = { data_dir = "${directory}/data" }\nauth = { scram_offered = ["sha-1"] }\nhosts = [{ domain = "example.org" }]`,
+  );
+  const run = (input: string, ...words: string[]) => {
+    const ctl = join(import.meta.dirname, "../../src/api/ctl.ts");
+    const env = { ...process.env, MEERKAT_CONFIG: config };
+    const { status, stdout, stderr } = spawnSync(process.execPath, [ctl, "account", ...words], {
+      input,
+      env,
+      encoding: "utf8",
+    });
+    return { status, stdout, stderr };
+  };
+  const theirs = readFileSync(join(FIXTURES, "prosody/alice@example.org.xml"), "utf8");
+  const made = run(theirs, "import", "-");
+  assert.equal(made.status, 0, made.stderr);
+  assert.equal(
+    made.stdout,
+    "made               alice@example.org  2 contacts, 2 private elements, vCard, 4 messages\n1 made\n",
+  );
+  const written = run("", "export");
+  assert.equal(written.status, 0, written.stderr);
+  assert.match(written.stdout, /<user name='alice'>/);
+  const again = run("", "import", file("again.xml", written.stdout.replace("</server-data>", "")), "--merge");
+  assert.equal(again.status, 1);
+  assert.match(again.stderr, /^1 added to, 1 faults in the files$/m);
+  const wrong = run("", "import", "a.xml", "b.xml");
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.stderr, /^usage: meerkatctl account/);
+  assert.match(run("", "export", "--outptu", "x").stderr, /Unknown option '--outptu'[\s\S]*usage: meerkatctl account/);
 });
