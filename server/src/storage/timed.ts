@@ -36,7 +36,7 @@ type Opener = (...args: unknown[]) => Readonly<Record<string, unknown>> | undefi
 
 /**
  * The driver, with its calls counted under a store's name. A call costs two readings of the clock and one `then`:
- * about a microsecond beside the call itself (`bench/storage-timing.ts`).
+ * about half a microsecond beside the call itself (`bench/storage-timing.ts`).
  */
 export function timed(
   driver: StorageDriver,
