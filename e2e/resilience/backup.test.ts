@@ -52,7 +52,9 @@ test("make restore-drill brings back what was there then and nothing of what cam
   assert.match(output, /newest restored commit is .* old/);
   const [tables = 0, restored = 0, inSet, live = 0] = counts(output, MAIN);
   assert.ok(tables > 1 && restored > 1, output);
-  assert.equal(restored, inSet);
+  // PostgreSQL is counted at a known place; MariaDB before its dump, and somebody may have written until then.
+  if (MAIN === "postgres") assert.equal(restored, inSet);
+  else assert.ok(restored >= inSet, output);
   assert.ok(live > restored, `${live} rows are live, ${restored} came back; twenty are newer than the backup`);
   assert.match(output, /^openldap .* agrees$/m);
   const metrics = await inService("curl", "-fsS", "http://127.0.0.1:9465/metrics");
