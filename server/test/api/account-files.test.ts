@@ -500,3 +500,16 @@ test("as a command it reads standard input and files, writes standard output, an
   assert.match(wrong.stderr, /^usage: meerkatctl account/);
   assert.match(run("", "export", "--outptu", "x").stderr, /Unknown option '--outptu'[\s\S]*usage: meerkatctl account/);
 });
+
+test("a message that waited, in another namespace than a client's, is left out (found by fuzzing)", async (t) => {
+  const { bring, file } = place(t);
+  const message = (xmlns: string) =>
+    `<message xmlns='${xmlns}' from='x.example' to='alice@example.org'><delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/><body>hi</body></message>`;
+  const user = `<user name='alice' password='correct'><offline-messages>${message("urn:x")}${message("jabber:client")}</offline-messages></user>`;
+  const said = await bring(file("offline.xml", pie(user)));
+  assert.deepEqual(said, [
+    "alice@example.org: one of the offline messages is none",
+    "made alice@example.org 1 message",
+    "1 made",
+  ]);
+});
