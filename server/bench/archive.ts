@@ -54,8 +54,9 @@ async function rate(count: number, at: number, task: (n: number) => Promise<unkn
 }
 
 function appending(store: ArchiveStore<string>, count: number, many: boolean): Promise<number> {
+  const ids = Array.from({ length: count }, () => archiveId());
   return rate(count, APPENDS, (n) =>
-    store.append(owners[many ? n % OWNERS : 0] as Jid, { id: archiveId(), with: bob, value: TEXT }),
+    store.append(owners[many ? n % OWNERS : 0] as Jid, { id: ids[n] as string, with: bob, value: TEXT }),
   );
 }
 

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from "kysely";
 import { Client } from "pg";
-import { archiveBound, archiveIdAt } from "../../../src/storage/archive-id.ts";
+import { archiveBound, archiveId, archiveIdAt } from "../../../src/storage/archive-id.ts";
 import type { PostgresOptions } from "../../../src/storage/drivers/postgres/postgres.ts";
 import { archiveQueries } from "../../../src/storage/drivers/sql/archive-queries.ts";
 import type { Tables } from "../../../src/storage/drivers/sql/database.ts";
-import type { StorageDriver } from "../../../src/storage/specs.ts";
+import { type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import { Jid } from "../../../src/xmpp/jid.ts";
 import { store } from "./archive.ts";
 import { startDatabase, type TestDatabase } from "./containers.ts";
@@ -243,6 +243,58 @@ describeCapability("postgres", "archive", () => {
       assert.deepEqual(await read({ above: may, below: july, from: "oldest", narrow }), ["archive_items_202405"]);
       assert.deepEqual(await read({ above: may, below: july, from: "newest", narrow }), ["archive_items_202406"]);
       assert.deepEqual(await read({ above: "", below: "~", from: "oldest", narrow }), ["archive_items_202401"]);
+    }
+  });
+
+  test("loses nothing that was acknowledged when the database dies under batches, and goes on when it is back", async () => {
+    const archive = store(driver, "faults");
+    const owners = Array.from({ length: 8 }, () => freshAccount());
+    const acknowledged: { owner: Jid; id: string }[] = [];
+    const errors: unknown[] = [];
+    let enough = false;
+    const writers = Array.from({ length: 64 }, async (_, n) => {
+      const owner = owners[n % owners.length] as Jid;
+      while (!enough) {
+        const id = archiveId();
+        const error = await failure(archive.append(owner, { id, with: bob, value: { n } }));
+        if (error === undefined) acknowledged.push({ owner, id });
+        else {
+          errors.push(error);
+          // An append may be tried again: what was committed after all is there once.
+          await eventually(
+            () => failure(archive.append(owner, { id, with: bob, value: { n } })),
+            (again) => again === undefined,
+          );
+          acknowledged.push({ owner, id });
+        }
+      }
+    });
+    const more = (count: number) =>
+      eventually(
+        async () => acknowledged.length,
+        (length) => length >= count,
+      );
+    await more(200);
+    await container.kill();
+    await eventually(
+      async () => errors.length,
+      (count) => count > 0,
+    );
+    await container.start();
+    await more(acknowledged.length + 200);
+    enough = true;
+    await Promise.all(writers);
+    assert.deepEqual(
+      errors.filter((error) => !(error instanceof StorageError)),
+      [],
+    );
+    for (const owner of owners) {
+      const wanted = acknowledged.filter((each) => each.owner === owner).map(({ id }) => id);
+      assert.deepEqual(
+        (await archive.get(owner, wanted)).map(({ id }) => id),
+        wanted.toSorted(),
+      );
+      assert.equal(await archive.count(owner, {}, 100_000), wanted.length);
     }
   });
 });
