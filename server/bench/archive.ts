@@ -20,7 +20,8 @@ const BATCH = 100;
 const WRITERS = 4;
 /** Appends under way at a time: what four batches hold, and as many that wait. */
 const APPENDS = 800;
-const OWNERS = 200;
+/** More than appends, so that none waits for another of its owner. */
+const OWNERS = 2000;
 const PAGE = 50;
 const PAGE_READERS = 4;
 /** Items of the archive that pages are read from. */

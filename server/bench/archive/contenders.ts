@@ -91,6 +91,7 @@ export async function postgres(): Promise<Contender> {
     open: (batches) => opened({ driver: "postgres", ...access, username: "meerkat", password: "secret", ...batches }),
     async raw() {
       const pool = new Pool({ ...access, user: "meerkat", password: "secret", max: 10 });
+      pool.on("error", () => {});
       const arrays = COLUMNS.map((_, n) => `$${n + 1}::text[]`).join(", ");
       const insert = `insert into archive_items select * from unnest(${arrays}) on conflict do nothing`;
       const page = `${PAGE} $1 and owner = $2 and id > $3 and id < $4 order by id desc limit $5`;

@@ -143,12 +143,14 @@ export class Batches<Row, Answer> {
     lane.callOff = undefined;
     lane.due = false;
     lane.writing = true;
-    void this.#writeBatch(this.#take(lane, this.#maxRows)).then(() => {
+    void this.#written(this.#take(lane, this.#maxRows)).then((settle) => {
       lane.writing = false;
-      // Those that came meanwhile have waited for as long as the batch took.
+      // Those that came meanwhile have waited for as long as the batch took. They go first: the database has something to
+      // do while those who waited for this batch go on.
       lane.due = true;
       this.#advance(lane);
       if (lane.rows.length === 0) lane.due = false;
+      settle();
     });
   }
 
@@ -166,15 +168,19 @@ export class Batches<Row, Answer> {
     return lane.rows.splice(0, count);
   }
 
-  async #writeBatch(batch: readonly Waiting<Row, Answer>[]): Promise<void> {
+  /** Writes a batch; what it returns tells those who wait for it. */
+  async #written(batch: readonly Waiting<Row, Answer>[]): Promise<() => void> {
     try {
       const answers = await this.#write(batch.map(({ row }) => row));
-      this.#settle(batch, ({ resolve }, index) => resolve(answers?.[index] as Answer));
+      return () => this.#settle(batch, ({ resolve }, index) => resolve(answers?.[index] as Answer));
     } catch (error) {
       // What lies outside the rows would fail each of them alike.
-      if (batch.length === 1 || error instanceof StorageError) this.#settle(batch, ({ reject }) => reject(error));
-      else for (const row of batch) await this.#writeBatch([row]);
+      if (batch.length === 1 || error instanceof StorageError) {
+        return () => this.#settle(batch, ({ reject }) => reject(error));
+      }
     }
+    for (const row of batch) (await this.#written([row]))();
+    return () => {};
   }
 
   #settle(batch: readonly Waiting<Row, Answer>[], settle: (row: Waiting<Row, Answer>, index: number) => void): void {
