@@ -1,10 +1,13 @@
 /** Redis as a store: every capability over a real cluster and over one server alone, and what becomes of it when parts fail. */
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
+import { closeDrivers, openDrivers } from "../../../src/auth/stores.ts";
+import { silentLog } from "../../../src/observe/log.ts";
 import type { RedisOptions } from "../../../src/storage/drivers/redis/redis.ts";
 import { openDriver } from "../../../src/storage/open.ts";
 import { json, type StorageDriver, StorageError } from "../../../src/storage/specs.ts";
 import type { Jid } from "../../../src/xmpp/jid.ts";
+import { read } from "../../config/support.ts";
 import { STRAY, startRedis, type TestRedis } from "../cluster/redis-containers.ts";
 import { contentsSuite } from "./contents.ts";
 import { expiringSuite } from "./expiring.ts";
@@ -251,6 +254,30 @@ describeCapability("redis", "faults", () => {
     const there = (await queue.list(alice, 1000)).map(({ value }) => value);
     assert.equal(new Set(there).size, there.length, "an item is there twice");
     for (const value of stored) assert.ok(there.includes(value), `${value} was acknowledged and is gone`);
+  });
+
+  test("a configuration opens it, bounds it, and hears its warnings", async (t) => {
+    const warnings: unknown[] = [];
+    const config = read(`
+      [storage.main]
+      driver = "memory"
+      [storage.fast]
+      driver = "redis"
+      nodes = ["${single.nodes[0]}"]
+      cluster = false
+      password = "${single.password}"
+      prefix = "configured"
+      value_size = "1KiB"
+    `);
+    const drivers = await openDrivers(config, { ...silentLog, warn: (_, details) => void warnings.push(details) });
+    t.after(() => closeDrivers(drivers));
+    const fast = drivers.get("fast") as StorageDriver;
+    await fast.migrate();
+    const alice = freshAccount();
+    await notes(fast).set(alice, "x".repeat(1022));
+    assert.ok((await failure(notes(fast).set(alice, "x".repeat(1023)))) instanceof StorageError);
+    assert.equal(await redis.cli(STRAY, "exists", `configured:kv:faults:{.${alice.bare}}`), "1");
+    assert.match(JSON.stringify(warnings), /"store":"fast","message":"Redis at .*appendonly no/);
   });
 
   test("nothing of a closed store keeps the process, and it says that it is closed", async () => {
