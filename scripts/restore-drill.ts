@@ -176,6 +176,7 @@ try {
   ok = await drill();
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
+  await tell(process.env.SET ?? "", false, []);
 } finally {
   sweep(site);
 }
