@@ -3,7 +3,7 @@
  * another one, or no longer has, after an outage or a failover, what follows on the old one. It is of use from the next set on.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { lastWords, run } from "./child.ts";
@@ -92,6 +92,7 @@ export class Receiver {
       // A server without the slot gets one. A failover has it already, where the cluster keeps it.
       await this.#command(["--create-slot", "--if-not-exists"]);
       this.#chain = chain;
+      await removeHalves(join(this.#settings.folder, "wal", chain));
       return await this.#stream(chain, signal);
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -162,6 +163,17 @@ export class Receiver {
     } finally {
       psql.close();
     }
+  }
+}
+
+/**
+ * Removes segments that a full disk cut while they were made: pg_receivewal fills a segment with zeros before it writes to it, and
+ * refuses to go on beside one that is not full.
+ */
+export async function removeHalves(folder: string, size = 16 * 1024 * 1024): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const file = join(folder, name);
+    if (name.endsWith(".partial") && (await stat(file)).size !== size) await rm(file);
   }
 }
 

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { differences, fileFaults, type Manifest, type Part, readManifest } from "../../compose/backup/manifest.ts";
 import { segment } from "../../compose/backup/postgres.ts";
 import type { Receiver } from "../../compose/backup/receiver.ts";
-import { nextChain } from "../../compose/backup/receiver.ts";
+import { nextChain, removeHalves } from "../../compose/backup/receiver.ts";
 import { listSets, needlessSegments, prune, setName, superfluous } from "../../compose/backup/sets.ts";
 import { readSettings } from "../../compose/backup/settings.ts";
 import { takeSet } from "../../compose/backup/take.ts";
@@ -81,6 +81,13 @@ describe("which log is kept", () => {
     assert.deepEqual(readdirSync(join(folder, "wal/7")).sort(), segments.slice(1));
     // Nothing is known yet about what the current one is needed for.
     assert.deepEqual(readdirSync(join(folder, "wal/7.2")).sort(), segments);
+  });
+
+  it("a segment that a full disk cut while it was made is removed, and no other", async () => {
+    const names = { "0A": 4, "0B.partial": 4, "0C.partial": 3, "0D": 3, "00000002.history": 1 };
+    for (const [name, size] of Object.entries(names)) writeFileSync(join(folder, "wal", name), "x".repeat(size));
+    await removeHalves(join(folder, "wal"), 4);
+    assert.deepEqual(readdirSync(join(folder, "wal")).sort(), ["00000002.history", "0A", "0B.partial", "0D"]);
   });
 
   it("a chain is gone on with, unless its server is another one or no longer has what follows", () => {
