@@ -51,7 +51,10 @@ export async function openPlaces(config: Config): Promise<Places> {
       accounts: found,
       accountStores: type.accounts.flatMap((name) => drivers.get(name)?.accounts?.() ?? []),
       keptBy: driverOf(type, drivers),
-      runs: (module) => (type.modules === undefined ? MODULES.has(module) : Object.hasOwn(type.modules, module)),
+      runs: (module) =>
+        type.modules === undefined
+          ? MODULES.has(module) && !type.without.includes(module)
+          : Object.hasOwn(type.modules, module),
       healthy: async () => (await Promise.all(needed.map((driver) => driver.healthy()))).every(Boolean),
     };
     places.set(domain, made);

@@ -513,3 +513,41 @@ test("a message that waited, in another namespace than a client's, is left out (
     "1 made",
   ]);
 });
+
+test("a module that is not wanted gets nothing", async (t) => {
+  const { bring, look } = place(
+    t,
+    `[host_types.default]
+     without = ["mam"]
+     [[hosts]]
+     domain = "example.org"`,
+  );
+  const said = await bring(join(FIXTURES, "prosody/alice@example.org.xml"));
+  assert.ok(said.includes("alice@example.org: no archive is kept here: the messages are left out"), said.join("\n"));
+  await look(async (tables) => assert.equal(tables.messages, undefined));
+});
+
+test("an account with very many faults is told of some of them", async (t) => {
+  const { bring, file } = place(t);
+  const contacts = "<item jid='@'/>".repeat(1000);
+  const path = file("faults.xml", pie(`<user name='alice'><query xmlns='jabber:iq:roster'>${contacts}</query></user>`));
+  const said = (await bring(path)).filter((line) => line.startsWith("alice@example.org: "));
+  assert.ok(said.length < 150, `${said.length} lines`);
+  assert.ok(said.includes("alice@example.org: and 900 more of the kind"), said.slice(-2).join("\n"));
+});
+
+test("a message that waited and is in the archive comes in once, whichever is first in the file", async (t) => {
+  const { bring, file, look } = place(t);
+  const message =
+    "<message xmlns='jabber:client' from='bob@example.org/a' to='alice@example.org' id='m'><body>once</body>";
+  const delay = "<delay xmlns='urn:xmpp:delay' stamp='2026-01-02T03:04:05Z'/>";
+  const waited = `<offline-messages>${message}${delay}</message></offline-messages>`;
+  const archived =
+    "<archive xmlns='urn:xmpp:pie:0#mam'><result xmlns='urn:xmpp:mam:2' id='1'><forwarded xmlns='urn:xmpp:forward:0'>" +
+    `${delay}${message}</message></forwarded></result></archive>`;
+  await bring(file("first.xml", pie(`<user name='alice'>${waited}${archived}</user>`)));
+  await bring(file("second.xml", pie(`<user name='bob'>${archived}${waited}</user>`)));
+  await look(async (tables) => {
+    for (const account of [ALICE, BOB]) assert.equal(await tables.messages?.count(account, {}, 10), 1, account.bare);
+  });
+});

@@ -13,6 +13,8 @@ const VCARD = "vcard-temp";
 const MAX_CONTACTS = 100_000;
 const MAX_PRIVATE = 10_000;
 const MAX_PRIVATE_BYTES = 67_108_864;
+/** What is said of one account; of the rest only how much there is. */
+const MAX_REMARKS = 100;
 
 export class Draft {
   readonly account: Jid;
@@ -21,16 +23,26 @@ export class Draft {
   readonly contacts = new Map<string, RosterItem>();
   readonly privateXml = new Map<string, string>();
   vcard: Element | undefined;
-  /** What was left out of the account, and why. */
-  readonly remarks: string[] = [];
   /** Names of what nobody here understands. */
   readonly foreign = new Set<string>();
   readonly #requests = new Map<string, string>();
+  readonly #remarks: string[] = [];
+  #unsaid = 0;
   #privateBytes = 0;
 
   constructor(account: Jid, password: string | undefined) {
     this.account = account;
     this.password = password;
+  }
+
+  /** What was left out of the account, and why. */
+  get remarks(): readonly string[] {
+    return this.#unsaid === 0 ? this.#remarks : [...this.#remarks, `and ${this.#unsaid} more of the kind`];
+  }
+
+  remark(text: string): void {
+    if (this.#remarks.length < MAX_REMARKS) this.#remarks.push(text);
+    else this.#unsaid++;
   }
 
   /** Takes one child of the user. Throws a PieError where the account cannot be what the file says. */
@@ -97,7 +109,7 @@ export class Draft {
       run();
     } catch (error) {
       if (!(error instanceof PieError)) throw error;
-      this.remarks.push(error.message);
+      this.remark(error.message);
     }
   }
 }

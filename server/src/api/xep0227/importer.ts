@@ -170,7 +170,7 @@ export class Importer {
       if (open.tables.messages !== undefined && !this.#options.dryRun) open.batch.push(item);
     } catch (error) {
       if (!(error instanceof PieError)) throw error;
-      open.draft.remarks.push(error.message);
+      open.draft.remark(error.message);
     }
     if (open.batch.length >= BATCH) await this.#attempt(open, () => this.#flush(open));
   }
@@ -183,10 +183,11 @@ export class Importer {
   async #finish(open: Open): Promise<void> {
     const { draft, present, tables, place } = open;
     const { dryRun } = this.#options;
+    const notes: string[] = [];
     let brought: Brought | undefined;
     let created = true;
     await this.#attempt(open, async () => {
-      const keys = await this.#keysOf(open);
+      const keys = await this.#keysOf(open, notes);
       if (dryRun) return;
       await this.#flush(open);
       brought = await (present ? addTo : putInto)(draft, tables);
@@ -199,19 +200,19 @@ export class Importer {
     }
     for (const name of draft.foreign) this.#note(name);
     if (open.archived > 0 && tables.messages === undefined)
-      draft.remarks.push("no archive is kept here: the messages are left out");
-    for (const text of [...draft.remarks, ...(brought?.remarks ?? [])])
+      notes.push("no archive is kept here: the messages are left out");
+    for (const text of [...draft.remarks, ...notes, ...(brought?.remarks ?? [])])
       this.#report.remark(`${draft.account.bare}: ${text}`);
     if (!created) return this.#tell("there already", draft.account, "made by someone else meanwhile");
     const outcome = present ? (dryRun ? "would be added to" : "added to") : dryRun ? "would be made" : "made";
     this.#tell(outcome, draft.account, details(draft, open.archived, tables));
   }
 
-  async #keysOf({ draft, present }: Open): Promise<readonly ScramKeys[]> {
+  async #keysOf({ draft, present }: Open, notes: string[]): Promise<readonly ScramKeys[]> {
     if (present) return [];
     const keys = draft.password === undefined ? [...draft.keys.values()] : await this.#options.keysOf(draft.password);
     if (this.#options.offered.some((hash) => keys.every((each) => each.hash !== hash))) this.lackingKeys++;
-    if (keys.length === 0) draft.remarks.push("it has no password: give it one, or nobody can log in");
+    if (keys.length === 0) notes.push("it has no password: give it one, or nobody can log in");
     return keys;
   }
 

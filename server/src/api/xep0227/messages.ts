@@ -1,4 +1,5 @@
 /** XEP-0227 2.5 and 2.11: archived messages, and those that waited for their reader, between a file and an archive. */
+import { createHash } from "node:crypto";
 import { archiveIdOf, archiveTime } from "../../storage/archive-id.ts";
 import type { ArchivedItem } from "../../storage/specs.ts";
 import { type Element, element } from "../../xml/element.ts";
@@ -12,23 +13,28 @@ import { PIE } from "./names.ts";
 const STANZA_ID = "urn:xmpp:sid:0";
 /** How far a later message may be dated before an earlier one and still stand behind it, microseconds. */
 const DISORDER = 1_000_000;
+/** The newest messages of an archive that are known again among those that waited: of a large one, not all fit into memory. */
+const MAX_SEEN = 100_000;
 
 /** Reads the messages of one account in their order, which their ids keep where times are alike. */
 export class MessageReader {
   readonly #account: Jid;
   #last = 0;
-  /** What the archive has of messages that may be among those that waited as well. */
-  readonly #seen = new Set<string>();
+  /** The archive's messages, which may be among those that waited as well, and the other way round. */
+  readonly #archived = new Set<string>();
+  readonly #waited = new Set<string>();
 
   constructor(account: Jid) {
     this.#account = account;
   }
 
-  /** One result of an archive. Throws a PieError for what is none. */
-  result(result: Element): ArchivedItem<string> {
+  /** One result of an archive; undefined when it has come in as one that waited. Throws a PieError for what is none. */
+  result(result: Element): ArchivedItem<string> | undefined {
     const forwarded = result.child("forwarded", PIE.forward);
     const message = forwarded?.child("message", NS.client);
     if (forwarded === undefined || message === undefined) throw new PieError("a result of the archive has no message");
+    if (this.#waited.delete(mark(message))) return undefined;
+    remember(this.#archived, message);
     return this.#item(message, forwarded.child("delay", NS.delay), result.attrs.id ?? "");
   }
 
@@ -36,7 +42,8 @@ export class MessageReader {
   offline(message: Element): ArchivedItem<string> | undefined {
     if (message.name !== "message" || message.xmlns !== NS.client)
       throw new PieError("one of the offline messages is none");
-    if (this.#seen.has(mark(message))) return undefined;
+    if (this.#archived.has(mark(message))) return undefined;
+    remember(this.#waited, message);
     return this.#item(message, message.child("delay", NS.delay), "");
   }
 
@@ -45,7 +52,6 @@ export class MessageReader {
     if (at === undefined) throw new PieError("a message has no time");
     // An archive that is counted in seconds has many messages of the same time.
     this.#last = at <= this.#last && this.#last - at < DISORDER ? this.#last + 1 : at;
-    this.#seen.add(mark(given));
     const from = parseJid(given.attrs.from ?? "") ?? this.#account;
     const to = parseJid(given.attrs.to ?? "") ?? this.#account;
     const own = from.bare === this.#account.bare;
@@ -82,9 +88,16 @@ export function resultElement({ id, value }: ArchivedItem<string>): Element {
   return element("result", PIE.results, { id }, forwarded);
 }
 
+function remember(marks: Set<string>, message: Element): void {
+  marks.add(mark(message));
+  if (marks.size > MAX_SEEN) for (const oldest of marks.values().take(1)) marks.delete(oldest);
+}
+
+/** What is alike in both places, in a few bytes. */
 function mark(message: Element): string {
   const { from = "", id = "" } = message.attrs;
-  return JSON.stringify([from, id, message.childText("body", message.xmlns)]);
+  const told = JSON.stringify([from, id, message.childText("body", message.xmlns)]);
+  return createHash("sha256").update(told).digest("base64").slice(0, 24);
 }
 
 /** XEP-0082, to the microsecond. */
