@@ -35,8 +35,34 @@ export function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<str
     );
     chosen.set(type, choices);
   }
+  mistakes.push(...disagreements(chosen));
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return chosen;
+}
+
+/** Host types that would clear each other's tables by settings of their own. */
+function disagreements(chosen: ReadonlyMap<string, readonly Choice[]>): string[] {
+  const all = [...chosen].flatMap(([type, choices]) =>
+    choices.filter(({ config }) => config !== undefined).map((choice) => ({ type, ...choice })),
+  );
+  return all.flatMap(({ type, module, config, driverOf }, index) =>
+    Object.values((module.stores ?? {}) as StoreSpecs).flatMap(({ table }) => {
+      const other = all
+        .slice(0, index)
+        .find((each) => each.module === module && each.driverOf(table) === driverOf(table));
+      return (module.alike ?? [])
+        .filter((key) => other !== undefined && setting(config, key) !== setting(other.config, key))
+        .map(
+          (key) =>
+            `host_types.${type}.modules.${module.name}.${key}: must be that of host_types.${other?.type}, which keeps ${table} ` +
+            `in the same store; or name another store for it (stores.${table})`,
+        );
+    }),
+  );
+}
+
+function setting(config: unknown, key: string): unknown {
+  return (config as Readonly<Record<string, unknown>>)[key];
 }
 
 /** Every module, but for those that are not wanted, and those that are optional and have nowhere to keep their tables. */

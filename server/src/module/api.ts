@@ -233,6 +233,8 @@ export interface Module<Config, Specs extends StoreSpecs, Api> extends Provider<
   readonly stores?: Specs;
   /** Where the configuration names no modules, it runs only if there is a store that has its tables. */
   readonly optional?: boolean;
+  /** Settings that hold for whole tables, whoever owns what is in them: host types that share a store must agree on them. */
+  readonly alike?: readonly string[];
   /** Started first, stopped last. */
   readonly requires?: readonly Provider<unknown>[];
   start(context: ModuleContext<Config, Specs>): MaybePromise<Api>;

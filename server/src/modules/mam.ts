@@ -39,6 +39,7 @@ export const mam = defineModule({
   ],
   config,
   stores: { messages: archive<string>("mam", text) },
+  alike: ["keep_for"],
 
   start({
     config: settings,

@@ -224,3 +224,15 @@ test("certificates that cannot be read are refused", async (t) => {
   assert.deepEqual(more, []);
   assert.match(mistake, /^certificates: .*gone\.crt/);
 });
+
+test("host types whose archives are in one store keep messages for the same time", async () => {
+  const types = (first: string, second: string, more = "") =>
+    `${BASE}[storage.other]\ndriver = "memory"\n[host_types.default]\nmodules = { mam = { ${first} } }\n` +
+    `[host_types.second]\n${more}\nmodules = { mam = { ${second} } }\n`;
+  assert.deepEqual(await refusals(types('keep_for = "30d"', "")), [
+    "host_types.second.modules.mam.keep_for: must be that of host_types.default, which keeps mam in the same store; " +
+      "or name another store for it (stores.mam)",
+  ]);
+  assert.deepEqual(await refusals(types('keep_for = "30d"', 'keep_for = "30d", keep_count = 5')), []);
+  assert.deepEqual(await refusals(types('keep_for = "30d"', "", 'stores = { mam = "other" }')), []);
+});
