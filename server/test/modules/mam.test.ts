@@ -1,10 +1,13 @@
 /** XEP-0313: what is archived, for whom, and how clients read it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Retention } from "../../src/modules/mam/retention.ts";
+import { silentLog } from "../../src/observe/log.ts";
 import { archiveTime } from "../../src/storage/archive-id.ts";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
-import { type StorageDriver, StorageError } from "../../src/storage/specs.ts";
+import { type ArchiveStore, json, type StorageDriver, StorageError } from "../../src/storage/specs.ts";
 import type { Element } from "../../src/xml/element.ts";
+import { Jid } from "../../src/xmpp/jid.ts";
 import { NS } from "../../src/xmpp/namespaces.ts";
 import { WoundClock } from "../support/clock.ts";
 import { normal, parse, type RawClient, startServer } from "../support/server.ts";
@@ -255,6 +258,9 @@ test("an id that somebody else claims to be of one's own archive is taken out", 
     message.elements().map(({ attrs }) => attrs.by),
     ["room@example.org"],
   );
+  // The same address, as a client may take it.
+  alice.send(`<message type='headline' to='${bob.jid}'>${claim("BOB@Example.ORG")}</message>`);
+  assert.deepEqual((await bob.next()).elements(), []);
   alice.send(chat(bob.jid, "hello", claim("bob@example.org")));
   const ids = (await bob.next()).elements().filter(({ name }) => name === "stanza-id");
   assert.deepEqual(
@@ -370,4 +376,45 @@ test("what is older than it is kept for, or more than is kept, goes from the old
   await say(alice, "bob@example.org", "6");
   await clock.wind(1800);
   assert.deepEqual((await query(alice)).bodies, ["6"]);
+});
+
+test("a sweep that takes long does not hold up a node that stops", async () => {
+  const clock = new WoundClock();
+  const swept: number[] = [];
+  const messages = {
+    ...(memoryDriver().archive?.("mam", json<string>()) as ArchiveStore<string>),
+    expire: (before: number) => {
+      swept.push(before);
+      return new Promise<void>(() => {});
+    },
+  };
+  const keep = { keep_for: 1000, keep_count: 0, sweep_every: 60_000 };
+  const retention = new Retention(messages, keep, clock, silentLog);
+  await clock.wind(61);
+  assert.equal(swept.length, 1);
+  const stopped = retention.stop();
+  await clock.wind(10);
+  await stopped;
+});
+
+test("while sweeps fail, messages that come do not begin one each", async () => {
+  const clock = new WoundClock();
+  let sweeps = 0;
+  const messages = {
+    ...(memoryDriver().archive?.("mam", json<string>()) as ArchiveStore<string>),
+    async trim() {
+      sweeps++;
+      throw new StorageError("too slow");
+    },
+  };
+  const keep = { keep_for: 0, keep_count: 1, sweep_every: 60_000 };
+  const retention = new Retention(messages, keep, clock, silentLog);
+  for (let n = 0; n < 10_100; n++) {
+    retention.noteAppended(new Jid(`user${n}`, "example.org"));
+    if (n > 9990) await clock.wind(0);
+  }
+  assert.equal(sweeps, 1);
+  await clock.wind(61);
+  assert.equal(sweeps, 2);
+  await retention.stop();
 });

@@ -1,5 +1,6 @@
 /** XEP-0313 6.1.1, XEP-0334: which messages are worth keeping. */
 import { type Element, element } from "../../xml/element.ts";
+import { parseJid } from "../../xmpp/jid.ts";
 import { NS } from "../../xmpp/namespaces.ts";
 import { messageType } from "../../xmpp/stanza.ts";
 
@@ -34,9 +35,8 @@ export function isKept(message: Element): boolean {
 export function stamped(message: Element, by: string, id: string | undefined): Element {
   const isClaim = (each: unknown) => {
     const claim = each as Element;
-    return (
-      typeof each !== "string" && claim.name === "stanza-id" && claim.xmlns === NS.stanzaId && claim.attrs.by === by
-    );
+    if (typeof each === "string" || claim.name !== "stanza-id" || claim.xmlns !== NS.stanzaId) return false;
+    return claim.attrs.by === by || parseJid(claim.attrs.by ?? "")?.full === by;
   };
   const claims = message.children.some(isClaim);
   if (id === undefined && !claims) return message;

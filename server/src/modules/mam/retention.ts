@@ -14,6 +14,8 @@ interface Keep {
 
 /** Accounts that are remembered as having got more since the last sweep; when there are more, the sweep comes early. */
 const MAX_GROWN = 10_000;
+/** Milliseconds that a sweep under way may hold up the end; what it has not removed is removed another time. */
+const STOP_WITHIN = 2000;
 
 /** Removes what is too old, and what is too much, now and then; at the old end alone, so that no archive has holes. */
 export class Retention {
@@ -24,6 +26,9 @@ export class Retention {
   readonly #grown = new Set<string>();
   #callOff: () => void = () => {};
   #sweeping: Promise<void> | undefined;
+  /** Whether the last sweep failed: another one would not come early. */
+  #failed = false;
+  #stopped = false;
 
   constructor(archive: ArchiveStore<unknown>, keep: Keep, clock: Clock, log: Logger) {
     this.#archive = archive;
@@ -35,14 +40,20 @@ export class Retention {
 
   noteAppended(owner: Jid): void {
     if (this.#keep.keep_count === 0) return;
-    this.#grown.add(owner.bare);
-    if (this.#grown.size >= MAX_GROWN) this.#sweep();
+    // Who finds no place is remembered at its next message.
+    if (this.#grown.size < MAX_GROWN) this.#grown.add(owner.bare);
+    if (this.#grown.size >= MAX_GROWN && !this.#failed) this.#sweep();
   }
 
-  /** Settles when no sweep is under way any more. */
+  /** Settles when no sweep is under way any more, or one takes too long. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#callOff();
-    await this.#sweeping;
+    if (this.#sweeping === undefined) return;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const callOff = this.#clock.after(STOP_WITHIN, resolve);
+    await Promise.race([this.#sweeping, late]);
+    callOff();
   }
 
   #wait(): void {
@@ -68,10 +79,13 @@ export class Retention {
         await this.#archive.trim(parseJid(grown.at(-1) as string) as Jid, keep_count);
         grown.pop();
       }
+      this.#failed = false;
     } catch (error) {
       // The next sweep goes on where this one ended.
       for (const owner of grown) this.#grown.add(owner);
-      this.#log.warn("archive.not_swept", { error });
+      this.#failed = true;
+      // The store may be closed by now.
+      if (!this.#stopped) this.#log.warn("archive.not_swept", { error });
     }
   }
 }
