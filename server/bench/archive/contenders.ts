@@ -61,7 +61,7 @@ export function sqlite(): Contender {
     open: (batches) => opened({ driver: "sqlite", path, ...batches }),
     async raw() {
       const database = new DatabaseSync(path, { timeout: 5000 });
-      database.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on");
+      database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on");
       const insert = database.prepare("insert into archive_items values (?, ?, ?, ?, ?, ?) on conflict do nothing");
       const page = database.prepare(`${PAGE} ? and owner = ? and id > ? and id < ? order by id desc limit ?`);
       return {

@@ -99,6 +99,7 @@ function driverOptions(store: StorageConfig, dataDir: string, name: string, log:
         driver: "sqlite",
         path: store.path === ":memory:" ? store.path : join(dataDir, store.path),
         busyTimeout: store.busy_timeout,
+        synchronous: store.synchronous,
         maxValueBytes: store.value_size,
         ...batchOptions(store),
       };

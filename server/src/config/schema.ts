@@ -155,6 +155,12 @@ const storage = z.discriminatedUnion("driver", [
       busy_timeout: duration("5s", { min: "1ms", max: "1m" }).describe(
         "How long another process, such as the command line, is waited for.",
       ),
+      synchronous: z
+        .enum(["full", "normal"])
+        .default("full")
+        .describe(
+          "Whether a commit is on the disk before it is answered; with `normal` the newest may be lost when the power fails.",
+        ),
       cache_entries: cacheEntries,
       value_size: valueSize,
       ...batches,

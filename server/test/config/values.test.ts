@@ -140,6 +140,10 @@ const VALUES: Readonly<Record<string, readonly (readonly [toml: string, mistake:
       'storage.main.scope = "base": must be one of "sub", "one"',
     ],
     [
+      'storage.main = { driver = "sqlite", synchronous = "off" }',
+      'storage.main.synchronous = "off": must be one of "full", "normal"',
+    ],
+    [
       'storage.main = { driver = "ldap", url = "ldap://x", bind_dn = "d", bind_password = "", base = "b" }',
       "storage.main.bind_password = (hidden): must not be empty",
     ],

@@ -20,6 +20,11 @@ export interface SqliteOptions extends Omit<SqlOptions, "batchWriters"> {
   readonly path: string;
   /** Milliseconds to wait for another process's write. The event loop waits along. Default 5000. */
   readonly busyTimeout?: number | undefined;
+  /**
+   * "full": a commit is on the disk before it is answered. "normal": it survives a crash of the process, but the newest may be
+   * lost with the power. Default "full".
+   */
+  readonly synchronous?: "full" | "normal" | undefined;
 }
 
 interface Statement {
@@ -127,14 +132,14 @@ export function sqliteDriver(options: SqliteOptions): StorageDriver {
   };
 }
 
-function open({ path, busyTimeout }: SqliteOptions): DatabaseSync {
+function open({ path, busyTimeout, synchronous = "full" }: SqliteOptions): DatabaseSync {
   if (path !== ":memory:") {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // SQLite gives its log and shared memory the mode of the file, which it would itself make readable by all.
     closeSync(openSync(path, "a", 0o600));
   }
   const database = new DatabaseSync(path, { timeout: positive("busy_timeout", busyTimeout, 5000) });
-  database.exec("pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on");
+  database.exec(`pragma journal_mode = wal; pragma synchronous = ${synchronous}; pragma foreign_keys = on`);
   return database;
 }
 
