@@ -83,6 +83,17 @@ test("what has died is swept away by those who write beside it", async () => {
   assert.equal(await kept(), 1);
 });
 
+test("what was written stays written, though what has died beside it cannot be swept away", async () => {
+  const driver = await mapAlone({ driver: "memory" });
+  const map: NonNullable<StorageDriver["map"]> = (table, codec) => {
+    const store = driver.map?.(table, codec);
+    return store && { ...store, list: () => Promise.reject(new StorageError("too slow")) };
+  };
+  const facts = completed({ ...driver, map }).expiring?.("facts", json<number>());
+  for (let i = 0; i < 64; i++) assert.equal(await facts?.add(`new ${i}`, i, 1000), true);
+  for (let i = 0; i < 64; i++) await facts?.set(`new ${i}`, i, 1000);
+});
+
 test("an item is behind the last one, though another node's clock is an hour ahead", async () => {
   const driver = completed(await mapAlone({ driver: "memory" }));
   const queue = driver.queue?.("mail", json<string>());

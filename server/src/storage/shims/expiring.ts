@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { Jid } from "../../xmpp/jid.ts";
 import { plainKey } from "../drivers/bounds.ts";
-import type { Codec, ExpiringStore, MapStore } from "../specs.ts";
+import { type Codec, type ExpiringStore, type MapStore, StorageError } from "../specs.ts";
 
 /** Digits of a time in milliseconds since 1970, before the value. */
 export const TIME_DIGITS = 15;
@@ -41,8 +41,13 @@ export function expiringOver<T>(items: MapStore<string>, codec: Codec<T>, now: (
   async function sweep(owner: Jid): Promise<void> {
     writes++;
     if (writes % SWEEP_EVERY !== 0) return;
-    for (const [key, item] of await items.list(owner)) {
-      if (!alive(item)) await items.update(owner, key, (present) => (alive(present) ? present : undefined));
+    try {
+      for (const [key, item] of await items.list(owner)) {
+        if (!alive(item)) await items.update(owner, key, (present) => (alive(present) ? present : undefined));
+      }
+    } catch (error) {
+      // What was written stays written; another write sweeps.
+      if (!(error instanceof StorageError)) throw error;
     }
   }
 

@@ -241,6 +241,29 @@ describeCapability("riak (double)", "faults", () => {
     assert.equal(await one?.size(alice), 0);
   });
 
+  test("tells of what it has taken from a queue, though the rest fails", async (t) => {
+    const double = await started(t);
+    const driver = opened(t, [double]);
+    const queue = driver.queue?.("mail", json<number>());
+    assert.ok(queue);
+    const alice = freshAccount();
+    for (const n of [1, 2, 3]) await queue.push(alice, n, 10);
+    const ids = (await queue.list(alice, 3)).map(({ id }) => id);
+    const isOf = (path: string, id: string | undefined) => path.includes(`${id}`);
+    // One is taken and not removed, and one cannot be taken.
+    double.meddle = ({ method, path }) =>
+      (method === "DELETE" && isOf(path, ids[0])) || (method === "PUT" && isOf(path, ids[1]))
+        ? { status: 503 }
+        : undefined;
+    assert.deepEqual(await queue.remove(alice, ids), [ids[0], ids[2]]);
+    assert.ok((await failure(queue.remove(alice, [ids[1] as string]))) instanceof StorageError);
+    double.meddle = () => undefined;
+    assert.deepEqual(
+      (await queue.list(alice, 3)).map(({ value }) => value),
+      [2],
+    );
+  });
+
   test("counts a queue once for what is pushed meanwhile, keeps its limit, and pushes again after a failure", async (t) => {
     const double = await started(t);
     const driver = opened(t, [double]);

@@ -21,7 +21,7 @@ export const BY_TIME = "time";
 /** Requests that one call of a store has under way at a time. */
 const PARALLEL = 16;
 
-/** Runs for each, a few at a time; results in order. Stops at the first failure. */
+/** Runs for each, a few at a time; results in order. Begins no more after a failure, and rejects when all that was begun is over. */
 export async function forEach<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<readonly R[]> {
   const results = new Array<R>(items.length);
   let next = 0;
@@ -36,7 +36,8 @@ export async function forEach<T, R>(items: readonly T[], run: (item: T) => Promi
       }
     }
   }
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, work));
+  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(PARALLEL, items.length) }, work));
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   return results;
 }
 

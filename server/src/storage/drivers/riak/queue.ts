@@ -60,7 +60,8 @@ export function queueStore<T>(ground: Ground, table: string, codec: Codec<T>): Q
     const { changed } = await revise(ground, place, QUEUE_SHAPE, (found, change) =>
       found === undefined || found.taken !== undefined ? "as it is" : { ...found, value: "", taken: change },
     );
-    if (changed) await client.remove(place);
+    // Taken it is, whether it is removed now or when it would have expired.
+    if (changed) await client.remove(place).catch(() => {});
     return changed;
   }
 
@@ -90,8 +91,16 @@ export function queueStore<T>(ground: Ground, table: string, codec: Codec<T>): Q
 
     async remove({ bare }, ids) {
       const wanted = [...new Set(ids)].sort();
-      const taken = await forEach(wanted, (id) => take(bare, id));
-      return wanted.filter((_, index) => taken[index]);
+      const taken = new Set<string>();
+      try {
+        await forEach(wanted, async (id) => {
+          if (await take(bare, id)) taken.add(id);
+        });
+      } catch (error) {
+        // Nobody else will be told of what was taken; the rest is there still.
+        if (taken.size === 0) throw error;
+      }
+      return wanted.filter((id) => taken.has(id));
     },
 
     size: ({ bare }) => size(bare),
