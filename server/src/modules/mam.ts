@@ -4,9 +4,10 @@ import { count, duration } from "../config/values.ts";
 import { defineModule, type Envelope } from "../module/api.ts";
 import { swallow } from "../module/hooks.ts";
 import { archiveIds } from "../storage/archive-id.ts";
-import { archive } from "../storage/specs.ts";
+import { archive, StorageError } from "../storage/specs.ts";
 import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import type { Element } from "../xml/element.ts";
+import { StanzaError } from "../xmpp/errors.ts";
 import type { Jid } from "../xmpp/jid.ts";
 import { NS } from "../xmpp/namespaces.ts";
 import { idIn, isKept, stamped } from "./mam/kept.ts";
@@ -61,12 +62,23 @@ export const mam = defineModule({
     const retention = new Retention(messages, settings, clock, log);
 
     async function record(owner: Jid, id: string, party: Jid, message: Element): Promise<undefined> {
-      await messages.append(owner, { id, with: party, value: message.toXml() });
+      try {
+        await messages.append(owner, { id, with: party, value: message.toXml() });
+      } catch (error) {
+        if (error instanceof StorageError) throw error;
+        // Whatever it was: a message that is not kept must not go on as if it were.
+        log.error("archive.not_written", { account: owner.bare, error });
+        throw new StanzaError("internal-server-error");
+      }
       kept.inc();
       retention.noteAppended(owner);
     }
 
-    const isHere = (account: Jid): MaybePromise<boolean> => sessions.of(account).length > 0 || accounts.exists(account);
+    const isHere = (account: Jid): MaybePromise<boolean> => {
+      if (sessions.of(account).length > 0) return true;
+      const answer = accounts.exists(account);
+      return answer instanceof Promise ? answer.catch(postpone) : answer;
+    };
 
     // The stanza goes on, and counts as handled (XEP-0198), only when it is committed in both archives, which are written
     // at the same time where both are here.
@@ -109,6 +121,12 @@ export const mam = defineModule({
     feature(NS.stanzaId, "account");
   },
 });
+
+/** Without the answer a message can be neither kept nor sent back. */
+function postpone(error: unknown): never {
+  if (!(error instanceof StorageError)) throw error;
+  throw new StanzaError("resource-constraint", "a part of the service cannot be reached, try again later");
+}
 
 function stamp(envelope: Envelope, id: string | undefined): undefined {
   envelope.stanza = stamped(envelope.stanza, envelope.to.bare, id);

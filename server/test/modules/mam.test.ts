@@ -418,3 +418,45 @@ test("while sweeps fail, messages that come do not begin one each", async () => 
   assert.equal(sweeps, 2);
   await retention.stop();
 });
+
+test("what the archive does not take for what it is, is not delivered, and does not vanish", async (t) => {
+  const inner = memoryDriver();
+  const store: StorageDriver = {
+    ...inner,
+    archive: (table, codec) => {
+      const opened = inner.archive?.(table, codec);
+      return opened && { ...opened, append: () => Promise.reject(new Error("value out of range")) };
+    },
+  };
+  const server = await startServer(t, { toml: MODULES(), store });
+  const alice = await server.online("alice", "desk");
+  await server.account("bob");
+  alice.send(chat("bob@example.org", "hello"));
+  await isRefused(alice, "internal-server-error", "cancel");
+});
+
+test("while nobody knows whether an account is there, a message for it waits with its sender", async (t) => {
+  const inner = memoryDriver();
+  let isAway = false;
+  const store: StorageDriver = {
+    ...inner,
+    accounts: () => {
+      const opened = inner.accounts?.();
+      return (
+        opened && {
+          ...opened,
+          async exists(account) {
+            if (isAway) throw new StorageError("the directory is away");
+            return opened.exists(account);
+          },
+        }
+      );
+    },
+  };
+  const server = await startServer(t, { toml: MODULES(), store });
+  const alice = await server.online("alice", "desk");
+  await server.account("bob");
+  isAway = true;
+  alice.send(chat("bob@example.org", "hello", "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@example.org' id='forged'/>"));
+  await isRefused(alice, "resource-constraint", "wait");
+});
