@@ -18,6 +18,7 @@ import { exportAccounts, importAccounts } from "../../src/api/account-files.ts";
 import type { Options } from "../../src/api/command.ts";
 import { openPlaces } from "../../src/api/places.ts";
 import { contactElements } from "../../src/api/xep0227/contacts.ts";
+import { readPie } from "../../src/api/xep0227/reader.ts";
 import { type Tables, tablesOf } from "../../src/api/xep0227/tables.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import { itemsOf } from "../../src/modules/roster/book.ts";
@@ -550,4 +551,24 @@ test("a message that waited and is in the archive comes in once, whichever is fi
   await look(async (tables) => {
     for (const account of [ALICE, BOB]) assert.equal(await tables.messages?.count(account, {}, 10), 1, account.bare);
   });
+});
+
+async function* inParts(text: string): AsyncGenerator<Uint8Array> {
+  for (const [part] of text.matchAll(/.{1,100}/gs)) yield Buffer.from(part);
+}
+
+test("an included child of an account is no larger than one in the file itself", async () => {
+  const texts: Readonly<Record<string, string>> = {
+    main: pie("<user name='alice'><xi:include href='roster'/></user>"),
+    roster: `<query xmlns='jabber:iq:roster'>${"<item jid='a@example'/>".repeat(100)}</query>`,
+  };
+  const open = async (name = "main") => ({ name, bytes: inParts(texts[name] ?? "") });
+  for (const [maxStanzaBytes, wanted] of [
+    [4096, ["host", "user", "data", "end"]],
+    [1024, ["host", "user", "broken", "end"]],
+  ] as const) {
+    const kinds: string[] = [];
+    for await (const { kind } of readPie({ open }, { maxStanzaBytes })) kinds.push(kind);
+    assert.deepEqual(kinds, wanted);
+  }
 });

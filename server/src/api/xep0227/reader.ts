@@ -66,10 +66,15 @@ async function* readFile(
 ): AsyncGenerator<PlacedPiece> {
   const cutter = new Cutter(name, within);
   const parser = new StreamParser(cutter, limits);
+  let bytesRead = 0;
   try {
     for await (const chunk of bytes) {
       for (const slice of slices(chunk)) {
         parser.write(slice);
+        bytesRead += slice.length;
+        // The parser hands over its children one by one, but it is kept as a whole.
+        if (cutter.isSingle && bytesRead > limits.maxStanzaBytes)
+          throw new XmlError("policy-violation", `a child of a user has more than ${limits.maxStanzaBytes} bytes`);
         for (const piece of cutter.take()) {
           if (piece.kind === "include") yield* include(files, name, piece, nested, limits);
           else yield piece;
@@ -146,6 +151,11 @@ class Cutter implements StreamSink {
   /** Whether the file has begun a user that it has not ended. */
   get inUser(): boolean {
     return this.#levels.includes("user");
+  }
+
+  /** Whether the file is one child of a user. */
+  get isSingle(): boolean {
+    return this.#single !== undefined;
   }
 
   take(): readonly (PlacedPiece | Include)[] {
