@@ -55,10 +55,13 @@ async function drill(): Promise<boolean> {
   const set = process.env.SET || (await docker(backupCommand(site, ["newest"]))).trim();
   const manifest = JSON.parse(await docker(backupCommand(site, ["manifest", set]))) as Manifest;
   say(`restoring ${set}, begun ${span((Date.now() - Date.parse(manifest.started)) / 1000)} ago`);
-  const damage = await filesOf(set);
   const parts = Object.entries(manifest.parts).filter(([store]) => !process.env.ONLY || process.env.ONLY === store);
+  if (parts.length === 0) {
+    throw new Error(`${set} has ${Object.keys(manifest.parts).join(", ")}, not ${process.env.ONLY}`);
+  }
+  const damage = await filesOf(set);
   const outcomes = await Promise.all(parts.map(([store, part]) => restore(set, store, part, damage)));
-  const ok = outcomes.every(({ faults }) => faults.length === 0) && outcomes.length > 0;
+  const ok = outcomes.every(({ faults }) => faults.length === 0);
   show(outcomes, await liveCounts());
   await tell(set, ok, outcomes);
   return ok;
@@ -102,18 +105,17 @@ function inWords(found: { readonly rows: number; readonly sum: string } | undefi
   return found === undefined ? "nothing" : `${found.rows} rows (sum ${found.sum})`;
 }
 
+/** The container of the backup service, where it runs. */
+async function runningService(): Promise<string | undefined> {
+  const labels = [`com.docker.compose.project=${site.project}`, "com.docker.compose.service=backup"];
+  const ids = await docker(["ps", "-q", ...labels.flatMap((each) => ["--filter", `label=${each}`])]);
+  return ids.split("\n")[0] || undefined;
+}
+
 /** What the running stores have now, where they run. */
 async function liveCounts(): Promise<Readonly<Record<string, Tables | null>>> {
-  const ids = await docker([
-    "ps",
-    "-q",
-    "--filter",
-    `label=com.docker.compose.project=${site.project}`,
-    "--filter",
-    "label=com.docker.compose.service=backup",
-  ]);
-  const [id] = ids.split("\n");
-  if (!id) return {};
+  const id = await runningService();
+  if (id === undefined) return {};
   return JSON.parse(await docker(["exec", id, "backup", "live"]).catch(() => "{}")) as Record<string, Tables | null>;
 }
 
@@ -155,16 +157,8 @@ async function tell(set: string, ok: boolean, outcomes: readonly Outcome[]): Pro
     seconds: (Date.now() - began.getTime()) / 1000,
     ageSeconds: Math.max(0, ...outcomes.map(ageOf)) / 1000,
   };
-  const ids = await docker([
-    "ps",
-    "-q",
-    "--filter",
-    `label=com.docker.compose.project=${site.project}`,
-    "--filter",
-    "label=com.docker.compose.service=backup",
-  ]);
-  const id = ids.split("\n")[0];
-  if (!id) return say("the backup service does not run, so no metric tells of this drill");
+  const id = await runningService();
+  if (id === undefined) return say("the backup service does not run, so no metric tells of this drill");
   await docker(["exec", "-i", id, "backup", "drilled"], JSON.stringify(report)).catch((error: Error) =>
     say(`the service was not told: ${error.message}`),
   );
