@@ -279,6 +279,16 @@ test("a message for somebody who is away waits in the archive, and nobody is tol
   assert.deepEqual((await query(bob)).bodies, ["later"]);
 });
 
+test("who is away misses what was not to be kept, and the sender hears so", async (t) => {
+  const server = await startServer(t, { toml: MODULES() });
+  const alice = await server.online("alice", "desk");
+  await server.account("bob");
+  alice.send(chat("bob@example.org", "secret", "<no-store xmlns='urn:xmpp:hints'/>"));
+  const answer = await alice.next();
+  assert.equal(answer.attrs.type, "error");
+  assert.ok(answer.child("error")?.child("service-unavailable", "urn:ietf:params:xml:ns:xmpp-stanzas"));
+});
+
 test("for an account that does not exist nothing is kept, and the sender hears so", async (t) => {
   const store = memoryDriver();
   const server = await startServer(t, { toml: MODULES(), store });
