@@ -572,3 +572,19 @@ test("an included child of an account is no larger than one in the file itself",
     assert.deepEqual(kinds, wanted);
   }
 });
+
+test("where accounts cannot be made, what is kept under their names stays as it is", async (t) => {
+  const { bring, file, look } = place(
+    t,
+    `[host_types.default]
+     accounts = []
+     anonymous = {}
+     [[hosts]]
+     domain = "example.org"`,
+  );
+  await look(async (tables) => tables.privateXml?.set(ALICE, "kept n", "<kept xmlns='n'/>"));
+  const theirs = "<query xmlns='jabber:iq:private'><brought xmlns='n'/></query>";
+  const said = await bring(file("elsewhere.xml", pie(`<user name='alice'>${theirs}</user>`)));
+  assert.match(said.join("\n"), /^failed alice@example.org .*kept elsewhere, and cannot be made here/m);
+  await look(async (tables) => assert.deepEqual([...((await tables.privateXml?.list(ALICE)) ?? [])].length, 1));
+});

@@ -1,7 +1,7 @@
 /** Makes the accounts of a file. What is wrong with one of them leaves the others alone. */
 import { forgetAccount } from "../../module/forget.ts";
 import { MODULES } from "../../modules/catalogue.ts";
-import { type ArchivedItem, StorageError } from "../../storage/specs.ts";
+import { type AccountStore, type ArchivedItem, StorageError } from "../../storage/specs.ts";
 import type { Jid } from "../../xmpp/jid.ts";
 import { makeJid, prepareDomain } from "../../xmpp/jid.ts";
 import { prepareLocal } from "../../xmpp/precis.ts";
@@ -47,6 +47,8 @@ interface Open {
   readonly batch: ArchivedItem<string>[];
   readonly where: string;
   archived: number;
+  /** Whether anything of it may be in the stores. */
+  written: boolean;
   failure: string | undefined;
 }
 
@@ -148,7 +150,9 @@ export class Importer {
     const tables = tablesOf(place);
     const draft = new Draft(account, password);
     const messages = new MessageReader(account);
-    this.#open = { draft, place, tables, present, messages, batch: [], where, archived: 0, failure: undefined };
+    // Before anything is written under a name that others give.
+    const failure = present || makerOf(place) !== undefined ? undefined : `${where}: ${ELSEWHERE}`;
+    this.#open = { draft, place, tables, present, messages, batch: [], where, archived: 0, written: false, failure };
   }
 
   #guard(open: Open, run: () => void): void {
@@ -175,7 +179,9 @@ export class Importer {
     if (open.batch.length >= BATCH) await this.#attempt(open, () => this.#flush(open));
   }
 
-  async #flush({ draft, tables, batch }: Open): Promise<void> {
+  async #flush(open: Open): Promise<void> {
+    const { draft, tables, batch } = open;
+    open.written = true;
     const items = batch.splice(0);
     await Promise.all(items.map((item) => tables.messages?.append(draft.account, item)));
   }
@@ -231,8 +237,8 @@ export class Importer {
   }
 
   /** Takes away what a new account has left behind. */
-  async #undo({ draft, present, place }: Open): Promise<void> {
-    if (present || this.#options.dryRun || (await place.accounts.exists(draft.account.local))) return;
+  async #undo({ draft, present, place, written }: Open): Promise<void> {
+    if (present || !written || (await place.accounts.exists(draft.account.local))) return;
     await forgetAccount(MODULES.values(), place.keptBy, draft.account);
   }
 
@@ -268,10 +274,15 @@ export class Importer {
   }
 }
 
-async function create({ accountStores }: Place, account: Jid, keys: readonly ScramKeys[]): Promise<boolean> {
-  const store = accountStores.find((each) => each.create !== undefined);
-  if (store?.create === undefined)
-    throw new PieError("accounts of this domain are kept elsewhere, and cannot be made here");
+const ELSEWHERE = "accounts of this domain are kept elsewhere, and cannot be made here";
+
+function makerOf({ accountStores }: Place): AccountStore | undefined {
+  return accountStores.find((each) => each.create !== undefined);
+}
+
+async function create(place: Place, account: Jid, keys: readonly ScramKeys[]): Promise<boolean> {
+  const store = makerOf(place);
+  if (store?.create === undefined) throw new PieError(ELSEWHERE);
   return (await store.create(account, keys)) === "created";
 }
 
