@@ -159,7 +159,7 @@ describe("alerts", () => {
   it("link in their runbooks to alerts that exist", () => {
     const names = new Set(alerts.map(({ alert = "" }) => alert));
     const family =
-      /\b(?:Probe|Node|Haproxy|Redis|Postgres|Mysql|Host|Cluster|Bus|Storage|Certificate|Target|Alert|Prometheus|Backup|RestoreDrill)[A-Z]\w+\b/g;
+      /\b(?:Probe|Node|Haproxy|Redis|Postgres|Mysql|Host|Cluster|Bus|Storage|Certificate|Target|Alert|Prometheus|Backup|RestoreDrill|Directory|Etcd)[A-Z]\w+\b/g;
     for (const file of readdirSync(resolve(ROOT, "monitoring/runbooks")))
       for (const [name] of read(`monitoring/runbooks/${file}`).matchAll(family))
         assert.ok(names.has(name), `${file} names ${name}`);
