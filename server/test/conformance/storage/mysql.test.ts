@@ -368,12 +368,13 @@ describeCapability("mysql", "faults", () => {
     await driver.close();
   });
 
-  test("tries again when the server has ended its transaction for another's sake", async () => {
+  test("tries again when the server has ended its transaction for another's sake", async (t) => {
     const driver = await migrated(options);
     const items = counter(driver);
     const alice = freshAccount();
     for (const key of ["a", "b"]) await items.set(alice, key, 1);
     const other = await connect();
+    t.after(() => other.end());
     await other.query("set session transaction isolation level read committed");
     // Of two that wait for each other the one that has changed less is ended.
     await other.query("begin");
@@ -402,7 +403,6 @@ describeCapability("mysql", "faults", () => {
     );
     const [deadlocks] = await ask("show global status like 'Innodb_deadlocks'");
     assert.ok(Number(deadlocks?.Value) >= 1);
-    await other.end();
     await driver.close();
   });
 
