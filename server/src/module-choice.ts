@@ -7,11 +7,16 @@ import type { Config } from "./config/schema.ts";
 import type { AnyModule } from "./module/api.ts";
 import { type Choice, lacking, obstacles } from "./module/loader.ts";
 import { MODULES } from "./modules/catalogue.ts";
-import type { DriverOf, StoreSpecs } from "./storage/specs.ts";
+import { type DriverOf, map, type StoreSpecs } from "./storage/specs.ts";
 
 /** Each module with its checked configuration, by host type. Throws a ConfigError with all that is wrong. */
 export function chooseModules(config: Config, drivers: Drivers): ReadonlyMap<string, readonly Choice[]> {
-  const mistakes = [...accountObstacles(config, drivers), ...unknownTables(config), ...unwanted(config)];
+  const mistakes = [
+    ...accountObstacles(config, drivers),
+    ...unknownTables(config),
+    ...unkeptTokens(config, drivers),
+    ...unwanted(config),
+  ];
   const chosen = new Map<string, readonly Choice[]>();
   for (const [type, hostType] of Object.entries(config.host_types)) {
     const keptBy = driverOf(hostType, drivers);
@@ -83,9 +88,19 @@ function unwanted({ host_types }: Config): string[] {
   ]);
 }
 
+/** Where no store is named for them, one that cannot keep them makes no difference but that there are none. */
+function unkeptTokens({ host_types }: Config, drivers: Drivers): string[] {
+  return Object.entries(host_types).flatMap(([type, hostType]) => {
+    const driver = driverOf(hostType, drivers)(TOKENS);
+    if (!Object.hasOwn(hostType.stores, TOKENS) || map(TOKENS).open(driver) !== undefined) return [];
+    return [`host_types.${type}.stores.${TOKENS}: the driver ${driver.name} cannot keep them; name another store`];
+  });
+}
+
+const TOKENS = "fast_tokens";
 /** Besides those of the modules, the tokens that clients are given. */
 const TABLES: ReadonlySet<string> = new Set([
-  "fast_tokens",
+  TOKENS,
   ...[...MODULES.values()]
     .flatMap(({ stores }) => Object.values((stores ?? {}) as StoreSpecs))
     .map(({ table }) => table),

@@ -236,3 +236,11 @@ test("host types whose archives are in one store keep messages for the same time
   assert.deepEqual(await refusals(types('keep_for = "30d"', 'keep_for = "30d", keep_count = 5')), []);
   assert.deepEqual(await refusals(types('keep_for = "30d"', "", 'stores = { mam = "other" }')), []);
 });
+
+test("a store that is named for the tokens of clients can keep them", async () => {
+  assert.deepEqual(
+    await refusals(`${BASE}[storage.company]\n${LDAP}\n[host_types.default]\nstores = { fast_tokens = "company" }`),
+    ["host_types.default.stores.fast_tokens: the driver ldap cannot keep them; name another store"],
+  );
+  assert.deepEqual(await refusals(`${BASE}[host_types.default]\nstores = { fast_tokens = "main" }`), []);
+});
