@@ -50,9 +50,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     return `${bare} has a new password`;
   },
   async remove({ accounts, keptBy }, account) {
-    if (!(await accounts.exists(account.local))) throw absent(account.bare);
+    const wasThere = await accounts.exists(account.local);
     await accounts.remove(account.local);
+    if (await accounts.isKept(account.local)) {
+      throw new UsageError(`${account.bare} is kept elsewhere, and can be removed there alone`);
+    }
+    // Also where an earlier removal was cut short.
     await forgetAccount(MODULES.values(), keptBy, account);
+    if (!wasThere) throw absent(account.bare);
     return `${account.bare} removed`;
   },
 };

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { accountCommand } from "../../src/api/account-command.ts";
 import { loadConfig, parseConfig } from "../../src/config/load.ts";
@@ -49,6 +50,24 @@ test("accounts are made, changed, listed, imported and removed without a trace",
   assert.equal((await rosters?.list(bob))?.size, 0);
   await driver.close();
   assert.equal(await ctl("", "list", "example.org"), "alice@example.org\ncarol@example.org");
+});
+
+test("a removal that was cut short takes the rest away when it is given again", async (t) => {
+  const { directory, ctl } = place(t);
+  await ctl("correct horse", "add", "alice@example.org");
+  const path = join(directory, "meerkat.db");
+  const driver = await openDriver({ driver: "sqlite", path });
+  t.after(() => driver.close());
+  const rosters = map<string>("roster").open(driver);
+  const alice = new Jid("alice", "example.org");
+  await rosters?.set(alice, "bob@example.org", "kept");
+  const file = new DatabaseSync(path);
+  t.after(() => file.close());
+  file.exec("alter table map_items rename to out_of_reach");
+  await assert.rejects(ctl("", "remove", "alice@example.org"));
+  file.exec("alter table out_of_reach rename to map_items");
+  await assert.rejects(ctl("", "remove", "alice@example.org"), { message: "there is no account alice@example.org" });
+  assert.equal((await rosters?.list(alice))?.size, 0);
 });
 
 test("more accounts than a page holds are listed to the last", async (t) => {
