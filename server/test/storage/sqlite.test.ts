@@ -164,6 +164,26 @@ describeCapability("sqlite", "faults", () => {
     assert.match(noDatabase.message, /file is not a database/);
   });
 
+  test("tells of what it has taken from a queue, though the rest fails", async () => {
+    const path = join(folder, "taken.sqlite");
+    const driver = await migrated(sqlite(path));
+    const queue = driver.queue?.("mail", json<number>());
+    assert.ok(queue);
+    const alice = freshAccount();
+    await Promise.all(Array.from({ length: 300 }, (_, n) => queue.push(alice, n, 300)));
+    const ids = (await queue.list(alice, 300)).map(({ id }) => id);
+    const other = new DatabaseSync(path);
+    other.exec(`create trigger stuck before delete on queue_items when old.id = '${ids[299]}'
+      begin select raise(abort, 'stuck'); end`);
+    other.close();
+    const gone = await queue.remove(alice, ids);
+    assert.ok(gone.length > 0 && gone.length < 300);
+    assert.deepEqual(gone, ids.slice(0, gone.length));
+    assert.equal(await queue.size(alice), 300 - gone.length);
+    assert.match(String(await failure(queue.remove(alice, ids.slice(gone.length)))), /stuck/);
+    await driver.close();
+  });
+
   test("is not healthy once closed", async () => {
     const driver = await migrated(sqlite(":memory:"));
     await driver.close();
