@@ -17,6 +17,8 @@ export interface TestDatabase {
   resume(): Promise<void>;
   /** The output of a command inside the container. */
   run(...command: string[]): Promise<string>;
+  /** The same as the container's root, whose a small disk is once it was stopped. */
+  asRoot(...command: string[]): Promise<string>;
   remove(): Promise<void>;
 }
 
@@ -44,17 +46,20 @@ export async function startDatabase(
 async function controls(started: StartedTestContainer, ports: ReadonlyMap<number, number>): Promise<TestDatabase> {
   const { container: runtime } = await getContainerRuntimeClient();
   const container = runtime.getById(started.getId());
+  async function run(command: string[], user?: string): Promise<string> {
+    const { output, exitCode } = await started.exec(command, user === undefined ? {} : { user });
+    if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${output}`);
+    return output;
+  }
+
   return {
     ports,
     kill: async () => void (await container.kill()),
     start: async () => void (await container.start()),
     pause: async () => void (await container.pause()),
     resume: async () => void (await container.unpause()),
-    async run(...command) {
-      const { output, exitCode } = await started.exec(command);
-      if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${output}`);
-      return output;
-    },
+    run: (...command) => run(command),
+    asRoot: (...command) => run(command, "root"),
     remove: async () => void (await started.stop({ timeout: 0 })),
   };
 }
