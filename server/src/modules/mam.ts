@@ -1,6 +1,6 @@
 /** XEP-0313: every account's archive of what it was sent and has sent, and how its clients read it. */
 import { z } from "zod";
-import { count, duration } from "../config/values.ts";
+import { count, duration, size } from "../config/values.ts";
 import { defineModule, type Envelope } from "../module/api.ts";
 import { swallow } from "../module/hooks.ts";
 import { archiveIds } from "../storage/archive-id.ts";
@@ -25,6 +25,8 @@ const config = z.strictObject({
   page: count(50, 1, 1000),
   /** Messages of the largest page. */
   max_page: count(250, 1, 1000),
+  /** Bytes of messages beyond which a page takes no more; one is always taken. */
+  page_size: size("1MiB", { min: "64KiB", max: "64MiB" }),
 });
 
 /** Messages as their XML. */
@@ -114,7 +116,7 @@ export const mam = defineModule({
     on("accountRemoved", ({ account }) => messages.purge(account));
     onStop(() => retention.stop());
 
-    const pages = { default: settings.page, largest: settings.max_page };
+    const pages = { default: settings.page, largest: settings.max_page, bytes: settings.page_size };
     iq(NS.mam, "query", { account: { get: queryForm, set: (request) => answerQuery(messages, request, pages) } });
     iq(NS.mam, "metadata", { account: { get: (request) => answerMetadata(messages, request) } });
     feature(`${NS.mam}#extended`, "account");

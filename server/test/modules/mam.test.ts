@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Retention } from "../../src/modules/mam/retention.ts";
 import { silentLog } from "../../src/observe/log.ts";
-import { archiveTime } from "../../src/storage/archive-id.ts";
+import { archiveId, archiveTime } from "../../src/storage/archive-id.ts";
 import { memoryDriver } from "../../src/storage/drivers/memory.ts";
 import { type ArchiveStore, json, type StorageDriver, StorageError } from "../../src/storage/specs.ts";
 import type { Element } from "../../src/xml/element.ts";
@@ -469,4 +469,39 @@ test("while nobody knows whether an account is there, a message for it waits wit
   isAway = true;
   alice.send(chat("bob@example.org", "hello", "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@example.org' id='forged'/>"));
   await isRefused(alice, "resource-constraint", "wait");
+});
+
+test("a page ends early where its messages are large, and a client that goes on has them all", async (t) => {
+  const store = memoryDriver();
+  const server = await startServer(t, { toml: MODULES(`page_size = '64KiB'`), store });
+  const alice = await server.online("alice", "desk");
+  const messages = store.archive?.("mam", { encode: (xml: string) => xml, decode: (xml: string) => xml });
+  const bob = new Jid("bob", "example.org");
+  const bodies = Array.from({ length: 120 }, (_, n) => `${n} ${"x".repeat(n === 60 ? 100_000 : 2000)}`);
+  for (const body of bodies) {
+    const value = `<message xmlns='jabber:client' type='chat'><body>${body}</body></message>`;
+    await messages?.append(new Jid("alice", "example.org"), { id: archiveId(), with: bob, value });
+  }
+  for (const way of ["after", "before"] as const) {
+    const found: string[] = [];
+    let pages = 0;
+    for (let place = way === "before" ? "<before/>" : ""; ; pages++) {
+      const answer = await query(alice, page(`<max>200</max>${place}`));
+      const bytes = answer.bodies.reduce((sum, body) => sum + body.length, 0);
+      assert.ok(answer.bodies.length === 1 || bytes <= 65_536, `${bytes} bytes on a page`);
+      if (way === "after") found.push(...answer.bodies);
+      else found.unshift(...answer.bodies);
+      if (answer.fin.attrs.complete === "true") break;
+      place = `<${way}>${edge(answer, way === "after" ? "last" : "first")}</${way}>`;
+    }
+    assert.deepEqual(found, bodies);
+    assert.ok(pages >= 4 && pages <= 8, `${pages} pages`);
+  }
+  const { ids } = await query(alice, page("<max>3</max>"));
+  assert.deepEqual((await query(alice, form(field("ids", ...ids)))).ids, ids);
+  const all = (await messages?.page(new Jid("alice", "example.org"), { from: "oldest", max: 200 }))?.items ?? [];
+  const some = await query(alice, form(field("ids", ...all.map(({ id }) => id))));
+  assert.equal(some.fin.attrs.complete, undefined);
+  assert.deepEqual(some.bodies, bodies.slice(0, some.bodies.length));
+  assert.ok(some.bodies.length > 10 && some.bodies.length < 40);
 });

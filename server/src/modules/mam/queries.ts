@@ -1,14 +1,14 @@
 /** XEP-0313 4: what clients ask of an archive, and what they are sent. */
 import type { IqRequest, Session } from "../../module/api.ts";
 import { archiveTime } from "../../storage/archive-id.ts";
-import type { ArchivedItem, ArchivePage, ArchiveRange, ArchiveStore } from "../../storage/specs.ts";
+import type { ArchivedItem, ArchivePage, ArchiveQuery, ArchiveRange, ArchiveStore } from "../../storage/specs.ts";
 import { type Element, element } from "../../xml/element.ts";
 import { CHECKED_BEFORE } from "../../xml/limits.ts";
 import { parseElement } from "../../xml/parser.ts";
 import { formatDateTime, parseDateTime } from "../../xmpp/date-time.ts";
 import { StanzaError } from "../../xmpp/errors.ts";
 import { type FilledForm, formElement, readForm } from "../../xmpp/forms.ts";
-import { parseJid } from "../../xmpp/jid.ts";
+import { type Jid, parseJid } from "../../xmpp/jid.ts";
 import { NS } from "../../xmpp/namespaces.ts";
 import { pageElement, readPage } from "../../xmpp/rsm.ts";
 
@@ -38,7 +38,7 @@ const VALIDATE = "http://jabber.org/protocol/xdata-validate";
 export async function answerQuery(
   messages: Messages,
   request: IqRequest,
-  pages: { readonly default: number; readonly largest: number },
+  pages: { readonly default: number; readonly largest: number; readonly bytes: number },
 ): Promise<Element> {
   const session = ownArchive(request);
   const { payload, to } = request;
@@ -56,8 +56,11 @@ export async function answerQuery(
   if (max === 0) return fin({ items: [], complete: false }, await messages.count(to, range, MAX_COUNT));
   const page =
     ids.length > 0
-      ? { items: there.filter(({ id }) => ids.includes(id)), complete: true }
-      : await messages.page(to, {
+      ? fitting(
+          there.filter(({ id }) => ids.includes(id)),
+          pages.bytes,
+        )
+      : await boundedPage(messages, to, pages.bytes, {
           ...range,
           ...narrower(range, after, before),
           from: before === undefined ? "oldest" : "newest",
@@ -67,6 +70,43 @@ export async function answerQuery(
   const sent = payload.child("flip-page") === undefined ? page.items : page.items.toReversed();
   for (const item of sent) session.send(resultElement(item, request, queryId));
   return fin(page);
+}
+
+/** The first of them that are so many bytes together, but always one. */
+function fitting(items: readonly ArchivedItem<string>[], bytes: number): ArchivePage<string> {
+  let left = bytes;
+  const end = items.findIndex(({ value }, index) => {
+    left -= Buffer.byteLength(value);
+    return left < 0 && index > 0;
+  });
+  return end === -1 ? { items, complete: true } : { items: items.slice(0, end), complete: false };
+}
+
+/** Messages that are read at a time. */
+const SLICE = 50;
+
+/** A page that ends early where its messages are large: a client that reads slower than the store would be cut off. */
+async function boundedPage(
+  messages: Messages,
+  owner: Jid,
+  bytes: number,
+  query: ArchiveQuery,
+): Promise<ArchivePage<string>> {
+  const taken: ArchivedItem<string>[] = [];
+  const given = (complete: boolean) => ({ items: query.from === "oldest" ? taken : taken.toReversed(), complete });
+  let left = bytes;
+  for (let slice = query; ; ) {
+    const max = Math.min(query.max - taken.length, SLICE);
+    const { items, complete } = await messages.page(owner, { ...slice, max });
+    for (const item of query.from === "oldest" ? items : items.toReversed()) {
+      left -= Buffer.byteLength(item.value);
+      if (left < 0 && taken.length > 0) return given(false);
+      taken.push(item);
+    }
+    const last = taken.at(-1)?.id;
+    if (complete || taken.length >= query.max || last === undefined) return given(complete);
+    slice = { ...query, ...(query.from === "oldest" ? { after: last } : { before: last }) };
+  }
 }
 
 /** Its first and last message (4.4). */
