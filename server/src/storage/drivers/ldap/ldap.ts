@@ -35,6 +35,7 @@ export function ldapDriver(options: LdapOptions): StorageDriver {
     timeout: positive("timeout", options.timeout, 5000),
     idleTimeout: positive("idle_timeout", options.idleTimeout, 60_000),
     lifetime: positive("lifetime", options.lifetime, 300_000),
+    elsewhere: directories.length > 1,
   };
   const asSearcher = () => servers.open(bindDn, bindPassword);
   const searching = new LdapPool(name, asSearcher, bounds);

@@ -13,6 +13,8 @@ export interface PoolBounds {
   readonly idleTimeout: number;
   /** Milliseconds after which any connection is replaced. */
   readonly lifetime: number;
+  /** Whether there is another server to ask when one does not answer. */
+  readonly elsewhere: boolean;
 }
 
 interface Waiter {
@@ -44,7 +46,7 @@ export class LdapPool {
       try {
         return await this.#lend(connection, request);
       } catch (error) {
-        if (!isWorthAnother(error, connection)) throw error;
+        if (!isWorthAnother(error, connection, this.#bounds.elsewhere)) throw error;
       }
       return await this.#lend(await this.#open(), request);
     } finally {
@@ -109,9 +111,12 @@ export class LdapPool {
   }
 }
 
-/** The server may have hung up while nobody looked. One that was too slow is asked no second time. */
-function isWorthAnother(error: unknown, connection: LdapConnection): boolean {
-  if (!(error instanceof StorageError) || error.cause === undefined) return false;
+/**
+ * The server may have hung up while nobody looked, or be gone without a word. One that was too slow is asked no second time,
+ * but another one is: so a request takes twice its time-out at most.
+ */
+function isWorthAnother(error: unknown, connection: LdapConnection, elsewhere: boolean): boolean {
+  if (!(error instanceof StorageError)) return false;
   if (error instanceof LdapRefusal) return error.isPassing;
-  return !connection.usable;
+  return !connection.usable && (error.cause !== undefined || elsewhere);
 }
